@@ -1,0 +1,129 @@
+/* os/file.h */
+#include "hk_test.h"
+
+#include "os/file.h"
+
+static const char path[] = "os_file_test.\xc3\xa4.tmp";
+
+static void put_file(size_t size)
+{
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    for (size_t i = 0; i < size; i++)
+        assert_int_equal(fputc((int)(i % 251), file), (int)(i % 251));
+    assert_int_equal(fclose(file), 0);
+}
+
+static int remove_file(void **state)
+{
+    remove(path);
+    return 0;
+}
+
+static void check_whole_file(size_t size)
+{
+    uint8_t *bytes = NULL;
+    uint64_t len = 1;
+    put_file(size);
+    assert_int_equal(hk_os_file_read_all(path, size, &bytes, &len, NULL), 0);
+    assert_int_equal(len, size);
+    for (size_t i = 0; i < size; i++)
+        assert_int_equal(bytes[i], i % 251);
+    assert_int_equal(bytes[size], 0);
+    free(bytes);
+}
+
+static void reads_whole_files_of_every_kind_of_size(void **state)
+{
+    static const size_t sizes[] = {0, 1, 4096, 65535, 65536, 65537, 300000};
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+        check_whole_file(sizes[i]);
+}
+
+static void refuses_a_file_above_the_limit(void **state)
+{
+    uint8_t *bytes = NULL;
+    uint64_t len;
+    struct hk_errmsg err = {{0}};
+    put_file(101);
+    assert_int_equal(hk_os_file_read_all(path, 100, &bytes, &len, &err),
+                     -HK_EFBIG);
+    assert_non_null(strstr(err.text, path));
+    assert_non_null(strstr(err.text, "limit of 100 bytes"));
+    assert_null(bytes);
+}
+
+static void refuses_an_endless_device(void **state)
+{
+    uint8_t *bytes = NULL;
+    uint64_t len;
+    assert_int_equal(
+        hk_os_file_read_all("/dev/zero", 100000, &bytes, &len, NULL),
+        -HK_EFBIG);
+}
+
+static void refuses_a_directory_with_a_sentence(void **state)
+{
+    uint8_t *bytes = NULL;
+    uint64_t len;
+    struct hk_os_file *file = NULL;
+    struct hk_errmsg err = {{0}};
+    assert_int_equal(hk_os_file_read_all(".", 100, &bytes, &len, &err),
+                     -HK_EISDIR);
+    assert_string_equal(err.text, ".: is a directory");
+    assert_int_equal(hk_os_file_open(".", false, &file, &err), -HK_EISDIR);
+}
+
+static void names_a_missing_file(void **state)
+{
+    struct hk_os_file *file = NULL;
+    struct hk_errmsg err = {{0}};
+    assert_int_equal(hk_os_file_open("not-there", false, &file, &err),
+                     -HK_ENOENT);
+    assert_string_equal(err.text, "not-there: no such file or directory");
+    assert_null(file);
+}
+
+static void reads_and_writes_by_position(void **state)
+{
+    struct hk_os_file *file = NULL;
+    uint64_t size = 0;
+    uint8_t bytes[4];
+    put_file(1000);
+    assert_int_equal(hk_os_file_open(path, true, &file, NULL), 0);
+    assert_int_equal(hk_os_file_size(file, &size), 0);
+    assert_int_equal(size, 1000);
+    assert_int_equal(hk_os_file_pwrite(file, "wxyz", 4, 500), 0);
+    assert_int_equal(hk_os_file_pread(file, bytes, 4, 500), 0);
+    assert_memory_equal(bytes, "wxyz", 4);
+    assert_int_equal(hk_os_file_pread(file, bytes, 4, 498), 0);
+    assert_int_equal(bytes[0], 498 % 251);
+    assert_int_equal(bytes[2], 'w');
+    hk_os_file_close(file);
+}
+
+static void reading_past_the_end_fails(void **state)
+{
+    struct hk_os_file *file = NULL;
+    uint8_t bytes[4];
+    put_file(10);
+    assert_int_equal(hk_os_file_open(path, false, &file, NULL), 0);
+    assert_int_equal(hk_os_file_pread(file, bytes, 4, 8), -HK_ENODATA);
+    assert_int_equal(hk_os_file_pread(file, bytes, 0, 10), 0);
+    assert_int_equal(hk_os_file_pread(file, bytes, 4, UINT64_MAX - 1),
+                     -HK_EINVAL);
+    assert_int_equal(hk_os_file_pwrite(file, "x", 1, 0), -HK_EBADF);
+    hk_os_file_close(file);
+}
+
+static const struct CMUnitTest cases[] = {
+    cmocka_unit_test_teardown(reads_whole_files_of_every_kind_of_size,
+                              remove_file),
+    cmocka_unit_test_teardown(refuses_a_file_above_the_limit, remove_file),
+    cmocka_unit_test(refuses_an_endless_device),
+    cmocka_unit_test(refuses_a_directory_with_a_sentence),
+    cmocka_unit_test(names_a_missing_file),
+    cmocka_unit_test_teardown(reads_and_writes_by_position, remove_file),
+    cmocka_unit_test_teardown(reading_past_the_end_fails, remove_file),
+};
+HK_TEST_MAIN(cases)
