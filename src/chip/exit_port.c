@@ -8,8 +8,8 @@ struct hk_exit_port {
     bool done;
 };
 
-int hk_exit_port_create(void (*fn)(void *opaque, uint32_t status),
-                        void *opaque, struct hk_exit_port **out)
+int hk_exit_port_create(void (*fn)(void *opaque, uint32_t status), void *opaque,
+                        struct hk_exit_port **out)
 {
     struct hk_exit_port *port = calloc(1, sizeof(*port));
     if (port == NULL)

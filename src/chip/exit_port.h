@@ -24,8 +24,8 @@ enum {
 struct hk_exit_port;
 
 /* `fn` and `opaque` are borrowed until destroy. */
-int hk_exit_port_create(void (*fn)(void *opaque, uint32_t status),
-                        void *opaque, struct hk_exit_port **out) HK_MUST_CHECK;
+int hk_exit_port_create(void (*fn)(void *opaque, uint32_t status), void *opaque,
+                        struct hk_exit_port **out) HK_MUST_CHECK;
 void hk_exit_port_destroy(struct hk_exit_port *port); /* NULL is legal */
 
 /* Table for hk_bus_add at HK_EXIT_PORT, HK_EXIT_PORT_PORTS and
