@@ -29,8 +29,7 @@ static inline bool hk_mul_u64(uint64_t a, uint64_t b, uint64_t *out)
 }
 
 /* True when [start, start+len) lies within [0, limit); len 0 is legal. */
-static inline bool hk_range_within(uint64_t start, uint64_t len,
-                                   uint64_t limit)
+static inline bool hk_range_within(uint64_t start, uint64_t len, uint64_t limit)
 {
     return start <= limit && limit - start >= len;
 }

@@ -17,8 +17,8 @@ const char *hk_err_text(int code)
     switch (magnitude(code)) {
     case 0:
         return "no error";
-#define TEXT_CASE(name, number, text)                                          \
-    case number:                                                               \
+#define TEXT_CASE(name, number, text) \
+    case number:                      \
         return text;
         HK_ERR_LIST(TEXT_CASE)
 #undef TEXT_CASE
@@ -31,8 +31,8 @@ const char *hk_err_name(int code)
     switch (magnitude(code)) {
     case 0:
         return "OK";
-#define NAME_CASE(name, number, text)                                          \
-    case number:                                                               \
+#define NAME_CASE(name, number, text) \
+    case number:                      \
         return #name;
         HK_ERR_LIST(NAME_CASE)
 #undef NAME_CASE

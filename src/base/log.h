@@ -37,15 +37,15 @@ typedef void (*hk_log_sink_fn)(void *opaque, enum hk_log_level level,
 void hk_log_set_sink(hk_log_sink_fn sink, void *opaque);
 void hk_log_set_level(enum hk_log_level level);
 bool hk_log_enabled(enum hk_log_level level);
-void hk_log_write(enum hk_log_level level, const char *tag,
-                  const char *format, ...) HK_PRINTF(3, 4);
+void hk_log_write(enum hk_log_level level, const char *tag, const char *format,
+                  ...) HK_PRINTF(3, 4);
 
 /* Counts one use of a rate-limited call site; true while it may log. */
 bool hk_log_guest_allowed(atomic_uint *count);
 
-#define HK_LOG_AT(level, ...)                            \
-    do {                                                 \
-        if (hk_log_enabled(level))                       \
+#define HK_LOG_AT(level, ...)                             \
+    do {                                                  \
+        if (hk_log_enabled(level))                        \
             hk_log_write(level, HK_LOG_TAG, __VA_ARGS__); \
     } while (0)
 

@@ -39,8 +39,7 @@ enum {
 struct hk_bus_ops {
     const char *name;
     uint64_t (*read)(void *device, uint64_t offset, uint32_t size);
-    void (*write)(void *device, uint64_t offset, uint32_t size,
-                  uint64_t value);
+    void (*write)(void *device, uint64_t offset, uint32_t size, uint64_t value);
 };
 
 struct hk_bus;
@@ -57,8 +56,8 @@ int hk_bus_add(struct hk_bus *bus, enum hk_bus_space space, uint64_t base,
                uint64_t len, uint32_t sizes, const struct hk_bus_ops *ops,
                void *device) HK_MUST_CHECK;
 
-uint64_t hk_bus_read(struct hk_bus *bus, enum hk_bus_space space,
-                     uint64_t addr, uint32_t size);
+uint64_t hk_bus_read(struct hk_bus *bus, enum hk_bus_space space, uint64_t addr,
+                     uint32_t size);
 void hk_bus_write(struct hk_bus *bus, enum hk_bus_space space, uint64_t addr,
                   uint32_t size, uint64_t value);
 

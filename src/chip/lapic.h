@@ -90,10 +90,10 @@ void hk_lapic_write(struct hk_lapic *apic, uint64_t offset, uint32_t size,
                     uint64_t value);
 
 /* MSRs 0x1b, 0x6e0 and 0x800 to 0x8ff. False: #GP. */
-bool hk_lapic_msr_read(struct hk_lapic *apic, uint32_t msr, uint64_t *value)
-    HK_MUST_CHECK;
-bool hk_lapic_msr_write(struct hk_lapic *apic, uint32_t msr, uint64_t value)
-    HK_MUST_CHECK;
+bool hk_lapic_msr_read(struct hk_lapic *apic, uint32_t msr,
+                       uint64_t *value) HK_MUST_CHECK;
+bool hk_lapic_msr_write(struct hk_lapic *apic, uint32_t msr,
+                        uint64_t value) HK_MUST_CHECK;
 
 /* CR8 (task priority class, 0 to 15). */
 uint8_t hk_lapic_get_cr8(struct hk_lapic *apic);

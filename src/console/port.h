@@ -73,7 +73,6 @@ void hk_port_memory_feed(struct hk_port *port, const uint8_t *bytes,
  * Ctrl-] (0x1d) becomes the escape event instead of input.
  */
 int hk_port_open_fds(struct hk_loop *loop, int in_fd, int out_fd, bool raw,
-                     struct hk_port **out, struct hk_errmsg *err)
-    HK_MUST_CHECK;
+                     struct hk_port **out, struct hk_errmsg *err) HK_MUST_CHECK;
 
 #endif

@@ -55,8 +55,7 @@ struct hk_hv_sink {
     void (*port_write)(void *vcpu, uint16_t port, uint32_t size,
                        uint64_t value);
     uint64_t (*mem_read)(void *vcpu, hk_gpa_t gpa, uint32_t size);
-    void (*mem_write)(void *vcpu, hk_gpa_t gpa, uint32_t size,
-                      uint64_t value);
+    void (*mem_write)(void *vcpu, hk_gpa_t gpa, uint32_t size, uint64_t value);
 
     /* MSRs 0x1b, 0x6e0, 0x800 to 0x8ff; false means #GP. */
     bool (*apic_msr_read)(void *vcpu, uint32_t msr, uint64_t *value);

@@ -35,13 +35,13 @@ void hk_loop_stop(struct hk_loop *loop);
 void hk_loop_turn(struct hk_loop *loop);
 
 /* -HK_ENOMEM when the function could not be queued. */
-int hk_loop_post(struct hk_loop *loop, hk_loop_fn fn, void *opaque)
-    HK_MUST_CHECK;
+int hk_loop_post(struct hk_loop *loop, hk_loop_fn fn,
+                 void *opaque) HK_MUST_CHECK;
 
 /* Calls `fn` once after `delay_ms`, then every `period_ms` unless 0. */
 int hk_timer_add(struct hk_loop *loop, uint64_t delay_ms, uint64_t period_ms,
-                 hk_loop_fn fn, void *opaque, struct hk_timer **out)
-    HK_MUST_CHECK;
+                 hk_loop_fn fn, void *opaque,
+                 struct hk_timer **out) HK_MUST_CHECK;
 void hk_timer_remove(struct hk_timer *timer); /* NULL is legal */
 
 struct uv_loop_s *hk_loop_uv(struct hk_loop *loop);

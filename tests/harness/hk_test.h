@@ -32,10 +32,10 @@
 #undef skip
 
 /* Leaves the running case as skipped; the text is a sentence for people. */
-#define hk_skip(...)                                                           \
-    do {                                                                       \
-        hk_test_note_skip(__VA_ARGS__);                                        \
-        _skip(__FILE__, __LINE__);                                             \
+#define hk_skip(...)                    \
+    do {                                \
+        hk_test_note_skip(__VA_ARGS__); \
+        _skip(__FILE__, __LINE__);      \
     } while (0)
 
 void hk_test_note_skip(const char *format, ...)
@@ -47,12 +47,12 @@ int hk_test_main(int argc, char **argv, const struct CMUnitTest *cases,
                  size_t count, CMFixtureFunction setup,
                  CMFixtureFunction teardown);
 
-#define HK_TEST_MAIN_WITH(cases, setup, teardown)                              \
-    int main(int argc, char **argv)                                            \
-    {                                                                          \
-        return hk_test_main(argc, argv, cases,                                 \
-                            sizeof(cases) / sizeof((cases)[0]), setup,         \
-                            teardown);                                         \
+#define HK_TEST_MAIN_WITH(cases, setup, teardown)                      \
+    int main(int argc, char **argv)                                    \
+    {                                                                  \
+        return hk_test_main(argc, argv, cases,                         \
+                            sizeof(cases) / sizeof((cases)[0]), setup, \
+                            teardown);                                 \
     }
 
 #define HK_TEST_MAIN(cases) HK_TEST_MAIN_WITH(cases, NULL, NULL)

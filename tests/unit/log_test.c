@@ -94,7 +94,7 @@ static void long_messages_are_cut(void **state)
     assert_int_equal(strlen(seen.text), 1023);
 }
 
-#define LOG_CASE(fn)                                                           \
+#define LOG_CASE(fn) \
     cmocka_unit_test_setup_teardown(fn, listen_at_info, restore)
 
 static const struct CMUnitTest cases[] = {
