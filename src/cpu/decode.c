@@ -31,11 +31,11 @@ struct decoder {
 
 enum { RSP = 4, RBP = 5, NO_SEG = HK_SEG_COUNT };
 
-#define TRY(expr)                      \
-    do {                               \
-        enum step try_result = (expr); \
-        if (try_result != GO_ON)       \
-            return try_result;         \
+#define TRY(expr)                                                              \
+    do {                                                                       \
+        enum step try_result = (expr);                                         \
+        if (try_result != GO_ON)                                               \
+            return try_result;                                                 \
     } while (0)
 
 static enum step next_byte(struct decoder *d, uint8_t *out)
@@ -311,8 +311,7 @@ static enum step read_address16(struct decoder *d)
 {
     enum { BX = 3, BP = 5, SI = 6, DI = 7, NONE = HK_REG_NONE };
     static const uint8_t bases[8] = {BX, BX, BP, BP, SI, DI, BP, BX};
-    static const uint8_t indexes[8] = {SI, DI, SI, DI,
-                                       NONE, NONE, NONE, NONE};
+    static const uint8_t indexes[8] = {SI, DI, SI, DI, NONE, NONE, NONE, NONE};
     struct hk_insn *out = d->out;
     unsigned mod = out->modrm >> 6, rm = out->modrm & 7;
     unsigned bytes = mod; /* of displacement */
@@ -624,8 +623,7 @@ static enum step check_lock(struct decoder *d)
 {
     if (!d->lock)
         return GO_ON;
-    if (!(d->leaf->flags & HK_DEC_LOCK) ||
-        d->out->opnd[0].kind != HK_OPND_MEM)
+    if (!(d->leaf->flags & HK_DEC_LOCK) || d->out->opnd[0].kind != HK_OPND_MEM)
         return UNDEFINED;
     d->out->lock = true;
     return GO_ON;

@@ -83,6 +83,7 @@ enum hk_dec_imm {
     HK_DEC_I_V, /* 2, 4 or 8 bytes by operand size */
 };
 
+/* clang-format off */
 /* Operand encodings, named after the tables of the SDM's appendix A. */
 enum hk_dec_enc {
     NO, /* none */
@@ -95,6 +96,7 @@ enum hk_dec_enc {
     Ib, Is, Iw, Iz, Iv, Jb, Jz, I1, Ap, Ob, Ov,
     HK_DEC_ENC_COUNT
 };
+/* clang-format on */
 
 struct hk_dec_operand {
     uint8_t where, size, arg; /* enum hk_dec_where, hk_dec_size, see above */

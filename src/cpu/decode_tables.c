@@ -304,6 +304,8 @@ static const entry grp9_c7[8] = {
     [6] = FORK(MOD, op_c7_6), [7] = FORK(MOD, op_c7_7),
 };
 
+static const entry emms[4] = {L(EMMS, NO, NO, NO, 0)};
+
 #define SSE L(SSE, NO, NO, NO, HK_DEC_MODRM)
 #define FROM(o, r) M(o, Ec, r, NO, HK_DEC_ANYMOD | F64)
 #define TO(o, r) M(o, r, Ec, NO, HK_DEC_ANYMOD | F64)
@@ -327,7 +329,7 @@ const struct hk_dec_entry hk_dec_0f[256] = {
     X16(0x40, M(CMOV, Gv, Ev, NO, CC)),
     X16(0x50, SSE), X8(0x60, SSE), X8(0x68, SSE),
     [0x70] = SSE, [0x71] = SSE, [0x72] = SSE, [0x73] = SSE, [0x74] = SSE,
-    [0x75] = SSE, [0x76] = SSE, [0x77] = L(EMMS, NO, NO, NO, 0),
+    [0x75] = SSE, [0x76] = SSE, [0x77] = FORK(PREFIX, emms),
     [0x7c] = SSE, [0x7d] = SSE, [0x7e] = SSE, [0x7f] = SSE,
     X16(0x80, L(JCC, Jz, NO, NO, F64 | CC)),
     X16(0x90, M(SETCC, Eb, NO, NO, BY | CC)),
