@@ -4,6 +4,8 @@
 
 #include "base/log.h"
 
+#include <uv.h>
+
 struct seen {
     unsigned int lines;
     enum hk_log_level level;
@@ -94,6 +96,40 @@ static void long_messages_are_cut(void **state)
     assert_int_equal(strlen(seen.text), 1023);
 }
 
+static atomic_uint lines_seen;
+
+static void count_line(void *opaque, enum hk_log_level level, const char *tag,
+                       const char *message)
+{
+    /* The pair (function, pointer) must never be torn. */
+    atomic_fetch_add((atomic_uint *)opaque, 1);
+}
+
+enum { THREAD_LINES = 2000 };
+
+static void log_many(void *opaque)
+{
+    for (int i = 0; i < THREAD_LINES; i++)
+        HK_LOG_W("line %d", i);
+}
+
+static void sinks_change_while_threads_log(void **state)
+{
+    static atomic_uint other;
+    uv_thread_t threads[2];
+    atomic_store(&lines_seen, 0);
+    atomic_store(&other, 0);
+    hk_log_set_sink(count_line, &lines_seen);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(uv_thread_create(&threads[i], log_many, NULL), 0);
+    for (int i = 0; i < 1000; i++)
+        hk_log_set_sink(count_line, i % 2 != 0 ? &lines_seen : &other);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(uv_thread_join(&threads[i]), 0);
+    assert_int_equal(atomic_load(&lines_seen) + atomic_load(&other),
+                     2 * THREAD_LINES);
+}
+
 #define LOG_CASE(fn) \
     cmocka_unit_test_setup_teardown(fn, listen_at_info, restore)
 
@@ -104,5 +140,6 @@ static const struct CMUnitTest cases[] = {
     LOG_CASE(guest_lines_stop_after_a_burst),
     LOG_CASE(control_bytes_are_hidden),
     LOG_CASE(long_messages_are_cut),
+    LOG_CASE(sinks_change_while_threads_log),
 };
 HK_TEST_MAIN(cases)
