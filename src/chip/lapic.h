@@ -15,6 +15,7 @@
 #define HK_CHIP_LAPIC_H
 
 #include "base/compiler.h"
+#include "base/err.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -73,18 +74,31 @@ void hk_apic_bus_set_eoi(struct hk_apic_bus *bus,
                          void (*eoi)(void *opaque, uint8_t vector),
                          void *opaque);
 
+/* Width of a physical address, for the reserved bits of IA32_APIC_BASE; 52
+ * unless set. Before the first vCPU runs. */
+void hk_apic_bus_set_phys_bits(struct hk_apic_bus *bus, uint32_t bits);
+
 /* Adds the local APIC of the next vCPU; its id is its index, the first one is
  * the boot processor. `host` and `vcpu` are borrowed until destroy. */
 int hk_lapic_add(struct hk_apic_bus *bus, const struct hk_lapic_host *host,
                  void *vcpu, struct hk_lapic **out) HK_MUST_CHECK;
 
-/* Power-on and INIT state; `keep_id` as INIT does. */
+/* Power-on state, or with `init` what an INIT leaves: mode, base address and
+ * ID stay. The vCPU's thread, or while it does not run. */
 void hk_lapic_reset(struct hk_lapic *apic, bool init);
 
 /* Delivers a message to every APIC that it addresses. */
 void hk_apic_bus_send(struct hk_apic_bus *bus, const struct hk_apic_msg *msg);
 
-/* Memory-mapped page of this vCPU's APIC; offset 0 to 0xfff. */
+/* The message that a write of `data` at `address` (0xfeexxxxx) means. */
+void hk_apic_msg_from_msi(uint64_t address, uint32_t data,
+                          struct hk_apic_msg *out);
+
+/*
+ * Memory-mapped page of this vCPU's APIC; offset 0 to 0xfff, any size. Reads
+ * all ones and ignores writes while hk_lapic_is_mapped is false. Registers
+ * are 32 bits at multiples of 16; writes of other shapes are ignored.
+ */
 uint64_t hk_lapic_read(struct hk_lapic *apic, uint64_t offset, uint32_t size);
 void hk_lapic_write(struct hk_lapic *apic, uint64_t offset, uint32_t size,
                     uint64_t value);
@@ -99,10 +113,15 @@ bool hk_lapic_msr_write(struct hk_lapic *apic, uint32_t msr,
 uint8_t hk_lapic_get_cr8(struct hk_lapic *apic);
 void hk_lapic_set_cr8(struct hk_lapic *apic, uint8_t value);
 
-/* True when the memory-mapped page answers (enabled, not x2APIC). */
+/* True when the memory-mapped page answers (enabled, not x2APIC), and where
+ * the guest has put it: HK_APIC_BASE unless it wrote IA32_APIC_BASE. */
 bool hk_lapic_is_mapped(struct hk_lapic *apic);
+uint64_t hk_lapic_base(struct hk_lapic *apic);
 
-/* A fixed interrupt above the processor priority waits. Cheap. */
+/* False while IA32_APIC_BASE has the APIC off: CPUID.1:EDX.APIC then. */
+bool hk_lapic_is_enabled(struct hk_lapic *apic);
+
+/* A fixed interrupt above the processor priority waits. No lock, no call. */
 bool hk_lapic_has_interrupt(struct hk_lapic *apic);
 
 /* Takes it: IRR to ISR. Returns the vector or -1. */
