@@ -24,6 +24,7 @@ struct decoder {
     struct hk_insn *out;
     const struct hk_dec_entry *leaf;
     uint8_t seg;         /* override or HK_SEG_COUNT */
+    uint8_t vvvv;        /* as VEX has it, uninverted */
     uint8_t lock, rex_w; /* 0 or 1 */
     bool has_modrm;
     bool addrsize_prefix;
@@ -31,11 +32,11 @@ struct decoder {
 
 enum { RSP = 4, RBP = 5, NO_SEG = HK_SEG_COUNT };
 
-#define TRY(expr)                                                              \
-    do {                                                                       \
-        enum step try_result = (expr);                                         \
-        if (try_result != GO_ON)                                               \
-            return try_result;                                                 \
+#define TRY(expr)                      \
+    do {                               \
+        enum step try_result = (expr); \
+        if (try_result != GO_ON)       \
+            return try_result;         \
     } while (0)
 
 static enum step next_byte(struct decoder *d, uint8_t *out)
@@ -143,7 +144,7 @@ static enum step read_vex(struct decoder *d, uint8_t first)
 
     out->vex = true;
     out->vex_l = last >> 2 & 1;
-    out->vvvv = (uint8_t)~last >> 3 & 15;
+    d->vvvv = out->vvvv = (uint8_t)~last >> 3 & 15;
     out->rex = 0x40 | (uint8_t)~rxb >> 5;
     if (!is_long(d)) { /* only eight registers, 32 bits wide */
         d->rex_w = 0;
@@ -565,12 +566,20 @@ static enum step find_sse(struct decoder *d)
     return GO_ON;
 }
 
-/* 90 is no XCHG (which would clear the upper half of RAX). */
+/*
+ * 90 with register 0 is no XCHG (which would clear the upper half of RAX),
+ * and F3 90 is PAUSE even with REX.B, as on hardware.
+ */
 static void adjust_xchg(struct hk_insn *out)
 {
-    if (out->map != 0 || out->opcode != 0x90 || out->opnd[0].reg != 0)
+    if (out->map != 0 || out->opcode != 0x90)
         return;
-    out->op = out->rep == 0xf3 ? HK_OP_PAUSE : HK_OP_NOP;
+    if (out->rep == 0xf3)
+        out->op = HK_OP_PAUSE;
+    else if (out->opnd[0].reg == 0)
+        out->op = HK_OP_NOP;
+    else
+        return;
     out->opnd[0] = out->opnd[1] = (struct hk_operand){0};
 }
 
@@ -614,7 +623,7 @@ static enum step adjust(struct decoder *d)
     default:
         break;
     }
-    if ((d->leaf->flags & HK_DEC_NO_VVVV) && out->vvvv != 0)
+    if ((d->leaf->flags & HK_DEC_NO_VVVV) && d->vvvv != 0)
         ok = false;
     return ok ? GO_ON : UNDEFINED;
 }

@@ -59,8 +59,8 @@ struct hk_operand {
 struct hk_sse_form;
 
 struct hk_insn {
-    uint16_t op; /* enum hk_op */
-    uint8_t len; /* 1 to 15 */
+    uint16_t op;       /* enum hk_op */
+    uint8_t len;       /* 1 to 15 */
     uint8_t code_size; /* enum hk_code_size it was decoded for */
 
     /* Operands in Intel order: destination first. */
