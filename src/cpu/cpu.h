@@ -47,8 +47,7 @@ struct hk_cpu_host {
     void (*port_write)(void *vcpu, uint16_t port, uint32_t size,
                        uint64_t value);
     uint64_t (*mem_read)(void *vcpu, hk_gpa_t gpa, uint32_t size);
-    void (*mem_write)(void *vcpu, hk_gpa_t gpa, uint32_t size,
-                      uint64_t value);
+    void (*mem_write)(void *vcpu, hk_gpa_t gpa, uint32_t size, uint64_t value);
     /* MSRs 0x1b, 0x6e0 and 0x800 to 0x8ff; false: #GP. */
     bool (*apic_msr_read)(void *vcpu, uint32_t msr, uint64_t *value);
     bool (*apic_msr_write)(void *vcpu, uint32_t msr, uint64_t value);
@@ -77,8 +76,8 @@ struct hk_cpu_host {
 struct hk_cpu_config {
     const struct hk_cpu_host *host;
     uint32_t vcpu_count;
-    uint64_t tsc_hz;        /* rate of host->tsc, not 0 */
-    bool tell_safe;         /* say "not vulnerable": see SECURITY.md */
+    uint64_t tsc_hz; /* rate of host->tsc, not 0 */
+    bool tell_safe;  /* say "not vulnerable": see SECURITY.md */
 };
 
 int hk_cpu_machine_create(const struct hk_cpu_config *config,
@@ -88,8 +87,7 @@ void hk_cpu_machine_destroy(struct hk_cpu_machine *machine); /* and vCPUs */
 /* RAM (or ROM). Page aligned; host memory is borrowed until destroy.
  * -HK_EINVAL, -HK_EEXIST overlap, -HK_ENOSPC more than 32, -HK_ENOMEM. */
 int hk_cpu_machine_map(struct hk_cpu_machine *machine, hk_gpa_t gpa,
-                       uint64_t size, void *host, bool writable)
-    HK_MUST_CHECK;
+                       uint64_t size, void *host, bool writable) HK_MUST_CHECK;
 
 /* The next vCPU (index, APIC id = number so far), in the reset state. */
 int hk_cpu_create(struct hk_cpu_machine *machine, void *vcpu,
@@ -97,8 +95,8 @@ int hk_cpu_create(struct hk_cpu_machine *machine, void *vcpu,
 
 void hk_cpu_get_state(struct hk_cpu *cpu, struct hk_vcpu_state *state);
 /* -HK_EINVAL for a state no CPU can have (for example PG without PE). */
-int hk_cpu_set_state(struct hk_cpu *cpu, const struct hk_vcpu_state *state)
-    HK_MUST_CHECK;
+int hk_cpu_set_state(struct hk_cpu *cpu,
+                     const struct hk_vcpu_state *state) HK_MUST_CHECK;
 
 /* Executes about `budget` instructions at the most. */
 enum hk_cpu_exit hk_cpu_run(struct hk_cpu *cpu, uint64_t budget);

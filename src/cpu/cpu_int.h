@@ -143,15 +143,16 @@ enum {
 
 /* The mode a block was decoded for: everything its uops were chosen by. */
 enum {
-    HK_MODE_SIZE = 3,     /* enum hk_code_size */
-    HK_MODE_STACK32 = 4,  /* SS.B, outside 64-bit mode */
-    HK_MODE_FP_NM = 8,    /* CR0.TS: fp and SSE raise #NM */
-    HK_MODE_FP_EM = 16,   /* CR0.EM: x87 raises #NM, SSE #UD */
-    HK_MODE_SSE_UD = 32,  /* CR4.OSFXSR is clear */
-    HK_MODE_USER = 64,    /* CPL is 3 */
-    HK_MODE_PROT = 128,   /* CR0.PE */
+    HK_MODE_SIZE = 3,    /* enum hk_code_size */
+    HK_MODE_STACK32 = 4, /* SS.B, outside 64-bit mode */
+    HK_MODE_FP_NM = 8,   /* CR0.TS: fp and SSE raise #NM */
+    HK_MODE_FP_EM = 16,  /* CR0.EM: x87 raises #NM, SSE #UD */
+    HK_MODE_SSE_UD = 32, /* CR4.OSFXSR is clear */
+    HK_MODE_USER = 64,   /* CPL is 3 */
+    HK_MODE_PROT = 128,  /* CR0.PE */
     HK_MODE_V86 = 256,
     HK_MODE_STEP = 512,   /* one instruction per block (TF, shadow, debug) */
+    HK_MODE_CSLIM = 1024, /* outside 64-bit mode: CS limit below 4 GiB - 1 */
 };
 
 /* Kinds of access, for translation and faults. */
@@ -178,7 +179,12 @@ struct hk_tlb_entry {
 };
 
 #define HK_TLB_EMPTY (1ull << 62) /* not canonical: never matches */
-enum { HK_TLB_SIZE = 1024, HK_ITLB_SIZE = 256, HK_JUMP_SIZE = 4096 };
+enum {
+    HK_TLB_SIZE = 1024,
+    HK_ITLB_SIZE = 512,
+    HK_JUMP_SIZE = 4096,
+    HK_TLB_LOG = 512
+};
 
 /* Views: who is asking. User, kernel with SMAP in force, kernel without. */
 enum { HK_VIEW_USER, HK_VIEW_KERNEL, HK_VIEW_KERNEL_AC, HK_VIEW_COUNT };
@@ -189,9 +195,10 @@ struct hk_tlb_view {
 };
 
 struct hk_itlb_entry {
-    uint64_t tag;  /* page address | user bit, or HK_TLB_EMPTY */
+    uint64_t tag;  /* page address | HK_MODE_USER, or HK_TLB_EMPTY */
     uint64_t phys; /* guest-physical page address */
     uint8_t *host;
+    bool global;
 };
 
 struct hk_uop;
@@ -199,8 +206,7 @@ struct hk_block;
 
 struct hk_jump_entry {
     uint64_t rip;
-    uint64_t gen;
-    struct hk_block *block;
+    struct hk_block *block; /* NULL: empty */
 };
 
 /* One stretch of RAM and, for each page, what caches know of it: low 32 bits
@@ -247,24 +253,24 @@ struct hk_cpu {
     /* Hot: one or two cache lines. */
     uint64_t r[HK_SLOT_COUNT];
     struct hk_tlb_view *view;
-    uint64_t map_gen; /* changes when a code mapping may have changed */
     int64_t budget;
     atomic_uint poke;
     uint32_t mode;     /* HK_MODE_* */
     uint16_t fl;       /* HK_FL_* | HK_FL_FIXED */
     uint32_t sysflags; /* RFLAGS less the arithmetic flags */
 
-    uint64_t rip; /* offset in CS; valid outside blocks only */
+    uint64_t rip;        /* offset in CS; valid outside blocks only */
     struct hk_uop *link; /* exit that wants to be linked, or NULL */
-    struct hk_block *link_block;
     struct hk_exc exc;
     uint8_t cpl;
-    uint8_t shadow;   /* STI or MOV SS: no interrupt before the next one */
+    uint8_t shadow; /* STI or MOV SS: no interrupt before the next one */
     bool halted;
     bool shutdown;
     bool in_delivery; /* of an event; see event.c */
-    bool block_smc;   /* code of the running block's page was written */
-    bool exclusive;   /* inside a stop-the-world section */
+    bool irq_check;   /* an interrupt may be deliverable: ask the host */
+    bool nmi_pending;
+    bool nmi_blocked; /* until the next IRET */
+    bool step_tf;     /* TF at the start of the instruction being stepped */
     uint64_t insns;
 
     /* Architectural state. */
@@ -283,7 +289,10 @@ struct hk_cpu {
     uint32_t index;
     struct hk_code_cache *code;
     struct hk_inval inval;
-    uint32_t global_count; /* see tlb.c */
+    /* Slots filled with non-global pages since the last flush: view << 11 |
+     * write << 10 | slot. More than fit: everything is flushed. */
+    uint32_t tlb_logged;
+    uint16_t tlb_log[HK_TLB_LOG];
     struct hk_itlb_entry itlb[HK_ITLB_SIZE];
     struct hk_jump_entry jump[HK_JUMP_SIZE];
     struct hk_tlb_view views[HK_VIEW_COUNT];
@@ -348,8 +357,8 @@ bool hk_mem_read_bytes(struct hk_cpu *c, uint64_t la, void *to, uint32_t len,
 bool hk_mem_write_bytes(struct hk_cpu *c, uint64_t la, const void *from,
                         uint32_t len, unsigned acc) HK_MUST_CHECK;
 /* Only the check: true when all of [la, la+len) may be accessed so. */
-bool hk_mem_probe(struct hk_cpu *c, uint64_t la, uint32_t len, unsigned acc)
-    HK_MUST_CHECK;
+bool hk_mem_probe(struct hk_cpu *c, uint64_t la, uint32_t len,
+                  unsigned acc) HK_MUST_CHECK;
 
 /* RAM behind a guest-physical address, or NULL (MMIO). `*left` gets the
  * bytes to the end of the region. */
@@ -366,11 +375,11 @@ bool hk_phys_write(struct hk_cpu *c, uint64_t gpa, const void *from,
 /* ---- mmu.c ------------------------------------------------------------ */
 
 struct hk_xlat {
-    uint64_t gpa;   /* of `la` itself, not of its page */
-    bool writable;  /* later writes of the same kind need no walk: allowed
-                       and the dirty bit is set */
+    uint64_t gpa;  /* of `la` itself, not of its page */
+    bool writable; /* later writes of the same kind need no walk: allowed
+                      and the dirty bit is set */
     bool global;
-    bool user;      /* U/S of the whole walk */
+    bool user; /* U/S of the whole walk */
 };
 
 /*
@@ -390,8 +399,8 @@ bool hk_mmu_walk(struct hk_cpu *c, uint64_t la, unsigned acc,
 enum hk_event_kind {
     HK_EVENT_EXTERNAL, /* interrupt from the APIC */
     HK_EVENT_NMI,
-    HK_EVENT_FAULT,    /* c->exc, with its error code */
-    HK_EVENT_SOFT,     /* INT n, INT3, INTO: checks DPL */
+    HK_EVENT_FAULT,     /* c->exc, with its error code */
+    HK_EVENT_SOFT,      /* INT n, INT3, INTO: checks DPL */
     HK_EVENT_SOFT_PRIV, /* INT1: no DPL check */
 };
 
@@ -410,8 +419,8 @@ void hk_event_deliver(struct hk_cpu *c, enum hk_event_kind kind,
  * Offset to linear address with all segment checks (null, limit, type,
  * canonical). `size` bytes from `off`. False: #GP or #SS is pending.
  */
-bool hk_seg_linear(struct hk_cpu *c, unsigned seg, uint64_t off,
-                   uint32_t size, unsigned acc, uint64_t *la) HK_MUST_CHECK;
+bool hk_seg_linear(struct hk_cpu *c, unsigned seg, uint64_t off, uint32_t size,
+                   unsigned acc, uint64_t *la) HK_MUST_CHECK;
 
 /* Effective offset of the memory operand (address size applied). c->rip is
  * the address of the next instruction. */

@@ -42,7 +42,6 @@ void hk_fp_leave(struct hk_cpu *c);
 /* The 512-byte FXSAVE64 image, all 16 XMM registers. */
 void hk_fp_get_fxsave(struct hk_cpu *c, uint8_t image[512]);
 /* False when MXCSR has reserved bits set (nothing is changed). */
-bool hk_fp_set_fxsave(struct hk_cpu *c, const uint8_t image[512])
-    HK_MUST_CHECK;
+bool hk_fp_set_fxsave(struct hk_cpu *c, const uint8_t image[512]) HK_MUST_CHECK;
 
 #endif

@@ -37,45 +37,45 @@ HK_INLINE void *hk_wptr(const struct hk_cpu *c, uint64_t la, uint32_t size)
     return NULL;
 }
 
-#define HK_MEM_ACCESSORS(bits)                                             \
-    HK_INLINE bool hk_ld##bits(struct hk_cpu *c, uint64_t la,              \
-                               uint##bits##_t *v)                          \
-    {                                                                      \
-        const void *p = hk_rptr(c, la, (bits) / 8);                        \
-        if (hk_likely(p != NULL)) {                                        \
-            memcpy(v, p, (bits) / 8);                                      \
-            return true;                                                   \
-        }                                                                  \
-        uint64_t wide;                                                     \
-        if (!hk_mem_read(c, la, (bits) / 8, HK_ACC_READ, &wide))           \
-            return false;                                                  \
-        *v = (uint##bits##_t)wide;                                         \
-        return true;                                                       \
-    }                                                                      \
-    /* Load for a later store to the same place: checks the right to */    \
-    HK_INLINE bool hk_ldw##bits(struct hk_cpu *c, uint64_t la,             \
-                                uint##bits##_t *v)                         \
-    {                                                                      \
-        const void *p = hk_wptr(c, la, (bits) / 8);                        \
-        if (hk_likely(p != NULL)) {                                        \
-            memcpy(v, p, (bits) / 8);                                      \
-            return true;                                                   \
-        }                                                                  \
-        uint64_t wide;                                                     \
-        if (!hk_mem_read(c, la, (bits) / 8, HK_ACC_WRITE, &wide))          \
-            return false;                                                  \
-        *v = (uint##bits##_t)wide;                                         \
-        return true;                                                       \
-    }                                                                      \
-    HK_INLINE bool hk_st##bits(struct hk_cpu *c, uint64_t la,              \
-                               uint##bits##_t v)                           \
-    {                                                                      \
-        void *p = hk_wptr(c, la, (bits) / 8);                              \
-        if (hk_likely(p != NULL)) {                                        \
-            memcpy(p, &v, (bits) / 8);                                     \
-            return true;                                                   \
-        }                                                                  \
-        return hk_mem_write(c, la, (bits) / 8, HK_ACC_WRITE, v);           \
+#define HK_MEM_ACCESSORS(bits)                                          \
+    HK_INLINE bool hk_ld##bits(struct hk_cpu *c, uint64_t la,           \
+                               uint##bits##_t *v)                       \
+    {                                                                   \
+        const void *p = hk_rptr(c, la, (bits) / 8);                     \
+        if (hk_likely(p != NULL)) {                                     \
+            memcpy(v, p, (bits) / 8);                                   \
+            return true;                                                \
+        }                                                               \
+        uint64_t wide;                                                  \
+        if (!hk_mem_read(c, la, (bits) / 8, HK_ACC_READ, &wide))        \
+            return false;                                               \
+        *v = (uint##bits##_t)wide;                                      \
+        return true;                                                    \
+    }                                                                   \
+    /* Load for a later store to the same place: checks the right to */ \
+    HK_INLINE bool hk_ldw##bits(struct hk_cpu *c, uint64_t la,          \
+                                uint##bits##_t *v)                      \
+    {                                                                   \
+        const void *p = hk_wptr(c, la, (bits) / 8);                     \
+        if (hk_likely(p != NULL)) {                                     \
+            memcpy(v, p, (bits) / 8);                                   \
+            return true;                                                \
+        }                                                               \
+        uint64_t wide;                                                  \
+        if (!hk_mem_read(c, la, (bits) / 8, HK_ACC_WRITE, &wide))       \
+            return false;                                               \
+        *v = (uint##bits##_t)wide;                                      \
+        return true;                                                    \
+    }                                                                   \
+    HK_INLINE bool hk_st##bits(struct hk_cpu *c, uint64_t la,           \
+                               uint##bits##_t v)                        \
+    {                                                                   \
+        void *p = hk_wptr(c, la, (bits) / 8);                           \
+        if (hk_likely(p != NULL)) {                                     \
+            memcpy(p, &v, (bits) / 8);                                  \
+            return true;                                                \
+        }                                                               \
+        return hk_mem_write(c, la, (bits) / 8, HK_ACC_WRITE, v);        \
     }
 
 HK_MEM_ACCESSORS(8)

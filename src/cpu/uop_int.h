@@ -42,14 +42,14 @@ typedef struct hk_uop *(*hk_uop_fn)(struct hk_cpu *c, struct hk_uop *u);
 
 struct hk_uop {
     hk_uop_fn fn;
-    uint64_t imm;  /* immediate, branch delta, or pointer */
-    int32_t disp;  /* displacement of the memory operand */
-    uint16_t dst;  /* byte offset in r[], or family use */
-    uint16_t src;  /* byte offset in r[], or family use */
-    uint8_t base;  /* slot */
-    uint8_t index; /* slot */
-    uint8_t scale; /* shift count, 0 to 3 */
-    uint8_t seg;   /* slot of the segment base */
+    uint64_t imm;   /* immediate, branch delta, or pointer */
+    int32_t disp;   /* displacement of the memory operand */
+    uint16_t dst;   /* byte offset in r[], or family use */
+    uint16_t src;   /* byte offset in r[], or family use */
+    uint8_t base;   /* slot */
+    uint8_t index;  /* slot */
+    uint8_t scale;  /* shift count, 0 to 3 */
+    uint8_t seg;    /* slot of the segment base */
     uint16_t start; /* offset of this instruction in the block */
     uint16_t next;  /* offset of the next instruction */
 };
@@ -65,10 +65,10 @@ _Static_assert(sizeof(struct hk_uop) == 32, "a uop is half a cache line");
 #endif
 
 /* Leaves the block after this instruction. */
-#define HK_LEAVE(c, u)                                   \
-    do {                                                 \
-        (c)->rip = (c)->r[HK_SLOT_RIP] + (u)->next;      \
-        return NULL;                                     \
+#define HK_LEAVE(c, u)                              \
+    do {                                            \
+        (c)->rip = (c)->r[HK_SLOT_RIP] + (u)->next; \
+        return NULL;                                \
     } while (0)
 
 /* Leaves with the pending exception; the instruction has not happened. */
@@ -109,10 +109,11 @@ struct hk_builder {
     uint32_t mode;
     uint16_t start, next; /* of this instruction in the block */
     uint32_t count;
-    bool ended; /* a terminator was emitted */
+    bool ended;    /* a terminator was emitted */
+    bool sti_last; /* the last instruction so far is STI */
     struct hk_uop *uops;
-    hk_uop_fn *nf;  /* twin without flags, by uop; NULL: none */
-    uint8_t *info;  /* HK_UF_*, by uop */
+    hk_uop_fn *nf; /* twin without flags, by uop; NULL: none */
+    uint8_t *info; /* HK_UF_*, by uop */
 };
 
 /* Appends a uop with start, next and a zero memory operand set. Never fails:
