@@ -6,12 +6,19 @@
  */
 #include "boot/unpack.h"
 
+#include "base/endian.h"
+
 #include <archive.h>
 #include <archive_entry.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_BUFFER = 1 << 20 };
+enum {
+    FIRST_BUFFER = 1 << 20,
+    LZMA_DICTIONARY_AT = 1,
+    LZMA_DICTIONARY_MAX = 1 << 28,
+    LZ4_FIRST_BLOCK = 4,
+};
 
 static const struct hk_packing packings[] = {
     {"gzip", {0x1f, 0x8b}, 2, true, ARCHIVE_FILTER_GZIP},
@@ -19,7 +26,7 @@ static const struct hk_packing packings[] = {
     {"xz", {0xfd, '7', 'z', 'X', 'Z', 0}, 6, false, ARCHIVE_FILTER_XZ},
     {"lzma", {0x5d, 0, 0}, 3, false, ARCHIVE_FILTER_LZMA},
     {"lz4", {0x02, 0x21, 0x4c, 0x18}, 4, false, ARCHIVE_FILTER_LZ4},
-    {"lz4", {0x04, 0x22, 0x4d, 0x18}, 4, false, ARCHIVE_FILTER_LZ4},
+    {"lz4-frame", {0x04, 0x22, 0x4d, 0x18}, 4, false, 0},
     {"zstd", {0x28, 0xb5, 0x2f, 0xfd}, 4, false, ARCHIVE_FILTER_ZSTD},
     {"lzo", {0x89, 'L', 'Z', 'O'}, 4, false, 0},
 };
@@ -105,6 +112,31 @@ static int drain(const struct hk_unpack *job, struct archive *reader,
     return out->len > job->max ? too_big(job, err) : 0;
 }
 
+/*
+ * Two formats make the library allocate what a length field says before it
+ * looks at the data. True when those fields are honest: every block of the
+ * lz4 legacy form (a size, then so many bytes) is there, and an lzma
+ * dictionary is no larger than the largest that xz makes.
+ */
+static bool lengths_are_sane(const struct hk_unpack *job)
+{
+    uint64_t at = LZ4_FIRST_BLOCK;
+
+    if (job->packing->filter == ARCHIVE_FILTER_LZMA)
+        return job->size >= LZMA_DICTIONARY_AT + 4 &&
+               hk_get_le32(job->data + LZMA_DICTIONARY_AT) <=
+                   LZMA_DICTIONARY_MAX;
+    if (job->packing->filter != ARCHIVE_FILTER_LZ4)
+        return true;
+    while (job->size - at >= 4) {
+        uint32_t block = hk_get_le32(job->data + at);
+        if (block > job->size - at - 4)
+            return false;
+        at += 4 + (uint64_t)block;
+    }
+    return at == job->size;
+}
+
 static int unpack_with(const struct hk_unpack *job, struct archive *reader,
                        struct output *out, struct hk_errmsg *err)
 {
@@ -135,6 +167,11 @@ int hk_unpack_run(const struct hk_unpack *job, uint8_t **out,
                           job->name, job->packing->name);
     if (job->expected > job->max)
         return too_big(job, err);
+    if (!lengths_are_sane(job))
+        return hk_err_set(err, -HK_ENOEXEC,
+                          "%s: its %s payload is damaged (a length in it is "
+                          "wrong); copy or download the kernel again",
+                          job->name, job->packing->name);
 
     struct archive *reader = archive_read_new();
     if (!reader)

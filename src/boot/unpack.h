@@ -1,6 +1,6 @@
 /*
  * Unpacking of one compressed stream in memory: gzip, bzip2, lzma, xz,
- * lz4 (the legacy form that kernels use, and frames) and zstd.
+ * lz4 (the legacy form, which kernels use) and zstd.
  */
 #ifndef HK_BOOT_UNPACK_H
 #define HK_BOOT_UNPACK_H

@@ -207,6 +207,16 @@ static void refuses_a_damaged_payload(void **state)
     }
 }
 
+static void refuses_lengths_that_would_take_the_host_s_memory(void **state)
+{
+    struct made bz = small(MADE_LZ4);
+    hk_put_le32(bz.bytes + MADE_PAYLOAD + 4, 0xfffffff0);
+    refuses(bz, -HK_ENOEXEC, "a length in it is wrong");
+    bz = small(MADE_LZMA);
+    hk_put_le32(bz.bytes + MADE_PAYLOAD + 1, 0x20000000);
+    refuses(bz, -HK_ENOEXEC, "a length in it is wrong");
+}
+
 static void refuses_unknown_compression(void **state)
 {
     struct made bz = small(MADE_ZSTD);
@@ -215,6 +225,9 @@ static void refuses_unknown_compression(void **state)
     bz = small(MADE_ZSTD);
     memcpy(bz.bytes + MADE_PAYLOAD, "\x89LZO", 4);
     refuses(bz, -HK_ENOTSUP, "packed with lzo");
+    bz = small(MADE_ZSTD);
+    memcpy(bz.bytes + MADE_PAYLOAD, "\x04\x22\x4d\x18", 4);
+    refuses(bz, -HK_ENOTSUP, "packed with lz4-frame");
 }
 
 static void refuses_a_payload_that_is_no_elf(void **state)
@@ -282,6 +295,7 @@ static const struct CMUnitTest cases[] = {
     CASE(refuses_a_lying_unpacked_size),
     CASE(refuses_to_unpack_more_than_the_limit),
     CASE(refuses_a_damaged_payload),
+    CASE(refuses_lengths_that_would_take_the_host_s_memory),
     CASE(refuses_unknown_compression),
     CASE(refuses_a_payload_that_is_no_elf),
     CASE(a_packed_payload_is_unpacked_once_only),

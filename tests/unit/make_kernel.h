@@ -74,13 +74,12 @@ enum made_packing {
     MADE_XZ,
     MADE_LZMA,
     MADE_LZ4,
-    MADE_LZ4_LEGACY,
     MADE_ZSTD,
     MADE_PACKINGS
 };
 
 static const char *const made_packing_name[MADE_PACKINGS] HK_UNUSED = {
-    "gzip", "bzip2", "xz", "lzma", "lz4", "lz4", "zstd"};
+    "gzip", "bzip2", "xz", "lzma", "lz4", "zstd"};
 
 /* The legacy form, stored: blocks of literals only, `block` bytes each. */
 static struct made HK_UNUSED pack_lz4_legacy(struct made in, size_t block)
@@ -110,7 +109,7 @@ static struct made HK_UNUSED pack_lz4_legacy(struct made in, size_t block)
 
 static struct made HK_UNUSED pack(struct made in, enum made_packing packing)
 {
-    if (packing == MADE_LZ4_LEGACY)
+    if (packing == MADE_LZ4)
         return pack_lz4_legacy(in, 512);
     struct made out = {.bytes = malloc(in.size * 2 + 4096)};
     struct archive *w = archive_write_new();
@@ -121,7 +120,6 @@ static struct made HK_UNUSED pack(struct made in, enum made_packing packing)
         [MADE_BZIP2] = archive_write_add_filter_bzip2,
         [MADE_XZ] = archive_write_add_filter_xz,
         [MADE_LZMA] = archive_write_add_filter_lzma,
-        [MADE_LZ4] = archive_write_add_filter_lz4,
         [MADE_ZSTD] = archive_write_add_filter_zstd,
     };
     assert_int_equal(add[packing](w), ARCHIVE_OK);
