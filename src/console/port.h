@@ -2,8 +2,9 @@
  * Console port back ends: where a guest's console bytes go and come from.
  *
  * For callers (serial, later virtio console):
- *   write     takes some or all of the bytes and says how many. 0 means full:
- *             keep the rest and wait for on_writable. Never blocks.
+ *   write     takes some or all of the bytes and says how many. When that is
+ *             not all of them the port is full: keep the rest and wait for
+ *             the writable event. Never blocks, never calls an event itself.
  *   listen    sets the callbacks; called once before any data moves.
  *   close     stops callbacks, restores what was changed (terminal modes) and
  *             frees; NULL is legal.
@@ -67,10 +68,20 @@ const uint8_t *hk_port_memory_bytes(struct hk_port *port, size_t *len);
 void hk_port_memory_feed(struct hk_port *port, const uint8_t *bytes,
                          size_t len);
 
+/* Lets the port take `room` more bytes, then be full; without a call it never
+ * is. Calls the writable event when the port was full. */
+void hk_port_memory_set_room(struct hk_port *port, size_t room);
+
 /*
  * Descriptors borrowed from the caller; -1 for none. With `raw` and an
  * in_fd that is a terminal, the terminal is put into raw mode until close and
- * Ctrl-] (0x1d) becomes the escape event instead of input.
+ * Ctrl-] (0x1d) becomes the escape event instead of input. One port of a
+ * process may be raw at a time.
+ *
+ * Output is taken into a buffer and handed to the host in order by a thread
+ * of the port; what is in the buffer when the port is closed is written out
+ * unless the host does not take it within a second. A closed or missing
+ * in_fd is an input_end, an out_fd that breaks discards from then on.
  */
 int hk_port_open_fds(struct hk_loop *loop, int in_fd, int out_fd, bool raw,
                      struct hk_port **out, struct hk_errmsg *err) HK_MUST_CHECK;
