@@ -22,10 +22,11 @@ build:
 run:
 	@scripts/run
 
-test:
+test: setup
 	@scripts/test
 
 bench:
+	@scripts/setup bench
 	@scripts/bench
 
 rows:

@@ -15,7 +15,9 @@ def files(*suffixes):
     else:  # an unpacked archive
         paths = [os.path.relpath(os.path.join(folder, name), TOP)
                  for folder, _, names in os.walk(TOP) for name in names
-                 if not os.path.relpath(folder, TOP).startswith("build")]
+                 if not os.path.relpath(folder, TOP).startswith(
+                     ("build", ".git" + os.sep, "scripts/__pycache__"))
+                 and os.path.basename(folder) != ".git"]
     return sorted(p for p in set(paths)
                   if p.endswith(suffixes) and os.path.isfile(full(p)))
 
