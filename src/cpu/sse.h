@@ -58,7 +58,6 @@ enum hk_sse_kind {
     HK_SSE_KIND_MOVQ_MM_ST,
     HK_SSE_KIND_MOVD_MM, /* mm, r/mem 32 or 64 */
     HK_SSE_KIND_MOVD_MM_ST,
-    HK_SSE_KIND_MOVNTI,  /* mem 32 or 64, r */
     HK_SSE_KIND_MOVDQ2Q, /* mm, xmm */
     HK_SSE_KIND_MOVQ2DQ, /* xmm, mm */
     HK_SSE_KIND_MASKMOV, /* DS:rDI, xmm, xmm */
@@ -93,8 +92,8 @@ enum {
     HK_SSE_ALIGN_FP = HK_SSE_ALIGN | HK_SSE_FP,
 };
 
-/* A host routine, in the System V convention; see sse_stubs.S. */
-typedef uint64_t HK_SYSV (*hk_sse_stub)(void *reg, const void *rm,
+/* A host routine, see sse_stubs.S. */
+typedef uint64_t (*hk_sse_stub)(void *reg, const void *rm,
                                         const void *xmm0);
 
 struct hk_sse_form {

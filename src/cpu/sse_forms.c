@@ -6,33 +6,33 @@
 #include <cpuid.h>
 
 #define X(id, insn, map, prefix, opcode, ext, mem, reg, feature, kind, traits) \
-    HK_SYSV uint64_t hk_sse_stub_##id(void *, const void *, const void *);
+    uint64_t hk_sse_stub_##id(void *, const void *, const void *);
 #define XC(id, insn, map, prefix, opcode, ext, mem, reg, feature, kind, traits)
 #include "cpu/sse_forms.def"
 #undef X
 #undef XC
 
-#define FORM(insn, map, prefix, opcode, ext, mem, reg, feature, kind, traits,  \
-             stub)                                                             \
-    {#insn,                                                                    \
-     map,                                                                      \
-     prefix,                                                                   \
-     opcode,                                                                   \
-     ext,                                                                      \
-     HK_SSE_##feature,                                                         \
-     mem,                                                                      \
-     reg,                                                                      \
-     HK_SSE_KIND_##kind >= HK_SSE_KIND_XMMI,                                   \
-     HK_SSE_KIND_##kind,                                                       \
-     HK_SSE_##traits,                                                          \
+#define FORM(insn, map, prefix, opcode, ext, mem, reg, feature, kind, traits, \
+             stub)                                                            \
+    {#insn,                                                                   \
+     map,                                                                     \
+     prefix,                                                                  \
+     opcode,                                                                  \
+     ext,                                                                     \
+     HK_SSE_##feature,                                                        \
+     mem,                                                                     \
+     reg,                                                                     \
+     HK_SSE_KIND_##kind >= HK_SSE_KIND_XMMI,                                  \
+     HK_SSE_KIND_##kind,                                                      \
+     HK_SSE_##traits,                                                         \
      stub},
 
 static const struct hk_sse_form forms[] = {
 #define X(id, insn, map, prefix, opcode, ext, mem, reg, feature, kind, traits) \
     FORM(insn, map, prefix, opcode, ext, mem, reg, feature, kind, traits,      \
          hk_sse_stub_##id)
-#define XC(id, insn, map, prefix, opcode, ext, mem, reg, feature, kind,        \
-           traits)                                                             \
+#define XC(id, insn, map, prefix, opcode, ext, mem, reg, feature, kind, \
+           traits)                                                      \
     FORM(insn, map, prefix, opcode, ext, mem, reg, feature, kind, traits, NULL)
 #include "cpu/sse_forms.def"
 #undef X

@@ -8,34 +8,26 @@
  * would, and the register file serves as well as guest RAM. Both are aligned
  * as the instruction wants it (sse.c checks guest addresses first).
  *
- * System V calling convention on every host. Routines change only rax, rcx,
- * rdx, xmm0 and xmm1 and leave the x87 stack empty. An immediate selects one
- * of 256 copies of a routine, each HK_SSE_SLOT bytes long. MXCSR holds the
- * guest's rounding and masks everything, see fpstate.c.
+ * An immediate selects one of 256 copies of a routine, each HK_SSE_SLOT bytes
+ * long. The x87 stack is empty before and after. MXCSR holds the guest's
+ * rounding and masks everything, see fpstate.c.
  */
-#include "cpu/sse_slot.h"
-
-#ifdef __ELF__
-#define HIDDEN(symbol) .hidden symbol; .type symbol, @function
-#else
-#define HIDDEN(symbol)
-#endif
+#include "cpu/sse_abi.h"
 
     .text
 
 .macro hk_entry id, align=HK_SSE_SLOT
     .balign \align
-    .globl hk_sse_stub_\id
-    HIDDEN(hk_sse_stub_\id)
+    HK_GLOBAL(hk_sse_stub_\id)
 hk_sse_stub_\id:
 .endm
 
-/* xmm = xmm op xmm/mem: rdi destination, rsi source. */
+/* xmm = xmm op xmm/mem: A1 destination, A2 source. */
 .macro hk_stub_XMM id, insn
     hk_entry \id
-    movaps (%rdi), %xmm0
-    \insn (%rsi), %xmm0
-    movaps %xmm0, (%rdi)
+    movaps (HK_A1), %xmm0
+    \insn (HK_A2), %xmm0
+    movaps %xmm0, (HK_A1)
     ret
 .endm
 
@@ -44,9 +36,9 @@ hk_sse_stub_\id:
     .set hk_imm, 0
     .rept 256
     .balign HK_SSE_SLOT
-    movaps (%rdi), %xmm0
-    \insn $hk_imm, (%rsi), %xmm0
-    movaps %xmm0, (%rdi)
+    movaps (HK_A1), %xmm0
+    \insn $hk_imm, (HK_A2), %xmm0
+    movaps %xmm0, (HK_A1)
     ret
     .set hk_imm, hk_imm + 1
     .endr
@@ -56,21 +48,21 @@ hk_sse_stub_\id:
     hk_stub_XMMI \id, \insn
 .endm
 
-/* The same with xmm0 as a third source: rdx points to it. */
+/* The same with xmm0 as a third source: A3 points to it. */
 .macro hk_stub_XMM0 id, insn
     hk_entry \id
-    movaps (%rdi), %xmm1
-    movaps (%rdx), %xmm0
-    \insn %xmm0, (%rsi), %xmm1
-    movaps %xmm1, (%rdi)
+    movaps (HK_A1), %xmm1
+    movaps (HK_A3), %xmm0
+    \insn %xmm0, (HK_A2), %xmm1
+    movaps %xmm1, (HK_A1)
     ret
 .endm
 
 .macro hk_stub_MMX id, insn
     hk_entry \id
-    movq (%rdi), %mm0
-    \insn (%rsi), %mm0
-    movq %mm0, (%rdi)
+    movq (HK_A1), %mm0
+    \insn (HK_A2), %mm0
+    movq %mm0, (HK_A1)
     emms
     ret
 .endm
@@ -80,9 +72,9 @@ hk_sse_stub_\id:
     .set hk_imm, 0
     .rept 256
     .balign HK_SSE_SLOT
-    movq (%rdi), %mm0
-    \insn $hk_imm, (%rsi), %mm0
-    movq %mm0, (%rdi)
+    movq (HK_A1), %mm0
+    \insn $hk_imm, (HK_A2), %mm0
+    movq %mm0, (HK_A1)
     emms
     ret
     .set hk_imm, hk_imm + 1
@@ -95,9 +87,9 @@ hk_sse_stub_\id:
     .set hk_imm, 0
     .rept 65
     .balign HK_SSE_SLOT
-    movaps (%rdi), %xmm0
+    movaps (HK_A1), %xmm0
     \insn $hk_imm, %xmm0
-    movaps %xmm0, (%rdi)
+    movaps %xmm0, (HK_A1)
     ret
     .set hk_imm, hk_imm + 1
     .endr
@@ -108,9 +100,9 @@ hk_sse_stub_\id:
     .set hk_imm, 0
     .rept 65
     .balign HK_SSE_SLOT
-    movq (%rdi), %mm0
+    movq (HK_A1), %mm0
     \insn $hk_imm, %mm0
-    movq %mm0, (%rdi)
+    movq %mm0, (HK_A1)
     emms
     ret
     .set hk_imm, hk_imm + 1
@@ -121,17 +113,17 @@ hk_sse_stub_\id:
  * even with a memory source. */
 .macro hk_stub_XMM_MM id, insn
     hk_entry \id
-    movaps (%rdi), %xmm0
-    \insn (%rsi), %xmm0
-    movaps %xmm0, (%rdi)
+    movaps (HK_A1), %xmm0
+    \insn (HK_A2), %xmm0
+    movaps %xmm0, (HK_A1)
     emms
     ret
 .endm
 
 .macro hk_stub_MM_XMM id, insn
     hk_entry \id
-    \insn (%rsi), %mm0
-    movq %mm0, (%rdi)
+    \insn (HK_A2), %mm0
+    movq %mm0, (HK_A1)
     emms
     ret
 .endm
@@ -139,75 +131,77 @@ hk_sse_stub_\id:
 /* The 32-bit form, and the 64-bit form one slot later. */
 .macro hk_stub_XMM_GPR id, insn
     hk_entry \id
-    movaps (%rdi), %xmm0
-    \insn\()l (%rsi), %xmm0
-    movaps %xmm0, (%rdi)
+    movaps (HK_A1), %xmm0
+    \insn\()l (HK_A2), %xmm0
+    movaps %xmm0, (HK_A1)
     ret
     .balign HK_SSE_SLOT
-    movaps (%rdi), %xmm0
-    \insn\()q (%rsi), %xmm0
-    movaps %xmm0, (%rdi)
+    movaps (HK_A1), %xmm0
+    \insn\()q (HK_A2), %xmm0
+    movaps %xmm0, (HK_A1)
     ret
 .endm
 
 /* Returns the value in rax; again the 64-bit form one slot later. */
 .macro hk_stub_GPR_XMM id, insn
     hk_entry \id
-    \insn (%rsi), %eax
+    \insn (HK_A2), %eax
     ret
     .balign HK_SSE_SLOT
-    \insn (%rsi), %rax
+    \insn (HK_A2), %rax
     ret
 .endm
 
 .macro hk_stub_MASK id, insn
     hk_entry \id
-    movaps (%rsi), %xmm0
+    movaps (HK_A2), %xmm0
     \insn %xmm0, %eax
     ret
 .endm
 
 .macro hk_stub_MASK_MM id, insn
     hk_entry \id
-    movq (%rsi), %mm0
+    movq (HK_A2), %mm0
     \insn %mm0, %eax
     emms
     ret
 .endm
 
-/* Compares xmm (rdi) with xmm/mem (rsi); returns SF, ZF, PF and CF. */
+/* Compares xmm (A1) with xmm/mem (A2); returns SF, ZF, PF and CF. */
 .macro hk_stub_FLAGS id, insn
     hk_entry \id
-    movaps (%rdi), %xmm0
-    \insn (%rsi), %xmm0
+    movaps (HK_A1), %xmm0
+    \insn (HK_A2), %xmm0
     lahf
     movzbl %ah, %eax
     ret
 .endm
 
 /*
- * String compares: rdi and rsi the operands, edx and ecx the lengths (of the
- * E forms), r8 where the M forms' mask goes. Returns the flags register, and
- * the index of the I forms in the upper half.
+ * String compares of the operands in A1 and A2. A3 points to the two lengths
+ * (of the E forms) and, 16 bytes on, to where the M forms' mask goes. Returns
+ * the flags register, and in the upper half the index of the I forms.
  */
 .macro hk_string id, insn, is_explicit, is_index
     hk_entry \id, HK_SSE_WIDE_SLOT
     .set hk_imm, 0
     .rept 256
     .balign HK_SSE_WIDE_SLOT
-    movaps (%rdi), %xmm1
+    movaps (HK_A1), %xmm1
+    mov HK_A2, %r10
+    mov HK_A3, %r11
     .if \is_explicit
-    mov %edx, %eax
-    mov %ecx, %edx
+    mov (%r11), %eax
+    mov 4(%r11), %edx
     .endif
-    \insn $hk_imm, (%rsi), %xmm1
+    \insn $hk_imm, (%r10), %xmm1
     .if \is_index
     pushf
     pop %rax
     shl $32, %rcx
     or %rcx, %rax
     .else
-    movaps %xmm0, (%r8)
+    movaps %xmm0, 16(%r11)
     pushf
     pop %rax
     .endif
@@ -234,6 +228,4 @@ hk_sse_stub_\id:
 #define XC(id, insn, map, prefix, opcode, ext, mem, reg, feature, kind, traits)
 #include "cpu/sse_forms.def"
 
-#ifdef __ELF__
-    .section .note.GNU-stack, "", @progbits
-#endif
+    HK_ASM_END
