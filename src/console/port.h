@@ -86,4 +86,9 @@ void hk_port_memory_set_room(struct hk_port *port, size_t room);
 int hk_port_open_fds(struct hk_loop *loop, int in_fd, int out_fd, bool raw,
                      struct hk_port **out, struct hk_errmsg *err) HK_MUST_CHECK;
 
+/* Puts the terminal back as it was before a port made it raw, for the
+ * handlers of signals that end the process. Async-signal-safe; harmless when
+ * nothing is raw. */
+void hk_port_restore_terminal(void);
+
 #endif
