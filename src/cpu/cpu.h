@@ -23,7 +23,11 @@
 struct hk_cpu_machine;
 struct hk_cpu;
 
-enum { HK_CPU_MAX_VCPUS = 64 };
+enum {
+    HK_CPU_MAX_VCPUS = 64,
+    /* The crystal of CPUID leaf 0x15, which also clocks the APIC timer. */
+    HK_CPU_CRYSTAL_HZ = 25000000,
+};
 
 enum hk_cpu_exit {
     HK_CPU_EXIT_BUDGET,   /* the budget ran out, or HK_CPU_POKE_EXIT */
