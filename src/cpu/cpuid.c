@@ -29,8 +29,7 @@ enum { EAX, EBX, ECX, EDX };
 
 static const char brand[48] = "Husk Software CPU";
 
-/* ---- features
- * ------------------------------------------------------------------ */
+/* ---- features ----------------------------------------------------------- */
 
 /* `needs` is an enum hk_sse_feature that the host must have, or ALWAYS. */
 enum { ALWAYS = HK_SSE_FEATURE_COUNT };
@@ -110,8 +109,7 @@ static void offer(const struct feature *list, size_t count, uint32_t r[4])
     }
 }
 
-/* ---- leaves
- * -------------------------------------------------------------------- */
+/* ---- leaves ------------------------------------------------------------- */
 
 struct query {
     const struct hk_cpu_machine *m;

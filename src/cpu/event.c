@@ -44,7 +44,7 @@ static uint32_t gate_error(const struct event *e)
     return (uint32_t)e->vector << 3 | ERR_IDT;
 }
 
-/* ---- the gate ------------------------------------------------------------ */
+/* ---- the gate ----------------------------------------------------------- */
 
 static bool check_gate(struct hk_cpu *c, const struct event *e, uint64_t low,
                        struct target *t)
@@ -113,7 +113,7 @@ static bool check_target(struct hk_cpu *c, uint16_t selector, struct target *t)
     return hk_desc_touch(c, &t->cs);
 }
 
-/* ---- stacks from the TSS ------------------------------------------------- */
+/* ---- stacks from the TSS ------------------------------------------------ */
 
 bool hk_tss_rsp(struct hk_cpu *c, unsigned index, uint64_t *rsp)
 {
@@ -145,7 +145,7 @@ bool hk_tss_stack(struct hk_cpu *c, unsigned cpl, struct hk_segment *ss,
            hk_seg_check_stack(c, (uint16_t)selector, cpl, HK_VEC_TS, ss);
 }
 
-/* ---- committing ---------------------------------------------------------- */
+/* ---- committing --------------------------------------------------------- */
 
 static void commit(struct hk_cpu *c, const struct target *t)
 {
@@ -161,7 +161,7 @@ static void commit(struct hk_cpu *c, const struct target *t)
     hk_update_mode(c);
 }
 
-/* ---- long mode ----------------------------------------------------------- */
+/* ---- long mode ---------------------------------------------------------- */
 
 static bool deliver_long(struct hk_cpu *c, const struct event *e,
                          const struct target *t)
@@ -198,7 +198,7 @@ static bool deliver_long(struct hk_cpu *c, const struct event *e,
     return true;
 }
 
-/* ---- 32-bit and 16-bit gates --------------------------------------------- */
+/* ---- 32-bit and 16-bit gates -------------------------------------------- */
 
 static bool push_v86_segments(struct hk_cpu *c, struct hk_stack *s)
 {
@@ -260,7 +260,7 @@ static bool deliver_legacy(struct hk_cpu *c, const struct event *e,
     return true;
 }
 
-/* ---- real mode ----------------------------------------------------------- */
+/* ---- real mode ---------------------------------------------------------- */
 
 static bool deliver_real(struct hk_cpu *c, const struct event *e)
 {
@@ -285,7 +285,7 @@ static bool deliver_real(struct hk_cpu *c, const struct event *e)
     return true;
 }
 
-/* ---- one attempt --------------------------------------------------------- */
+/* ---- one attempt -------------------------------------------------------- */
 
 static bool attempt(struct hk_cpu *c, const struct event *e)
 {
@@ -303,7 +303,7 @@ static bool attempt(struct hk_cpu *c, const struct event *e)
     return deliver_legacy(c, e, &t);
 }
 
-/* ---- combining exceptions ------------------------------------------------ */
+/* ---- combining exceptions ----------------------------------------------- */
 
 static bool is_contributory(unsigned vector)
 {

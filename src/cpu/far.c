@@ -49,7 +49,7 @@ static bool commit_cs(struct hk_cpu *c, struct hk_desc *cs, unsigned cpl,
     return true;
 }
 
-/* ---- where a far pointer leads ------------------------------------------- */
+/* ---- where a far pointer leads ------------------------------------------ */
 
 static bool check_direct(struct hk_cpu *c, const struct hk_desc *cs)
 {
@@ -171,8 +171,7 @@ static bool enter_real(struct hk_cpu *c, uint16_t selector, uint64_t offset)
     return true;
 }
 
-/* ---- JMP and CALL ---------------------------------------------------------
- */
+/* ---- JMP and CALL ------------------------------------------------------- */
 
 static bool real_offset_ok(struct hk_cpu *c, uint64_t offset)
 {
@@ -288,8 +287,7 @@ bool hk_slow_call_far(struct hk_cpu *c, const struct hk_insn *i)
     return t.cpl < c->cpl ? call_inner(c, &t) : call_same(c, &t);
 }
 
-/* ---- RET -------------------------------------------------------------------
- */
+/* ---- RET ---------------------------------------------------------------- */
 
 bool hk_far_return_code(struct hk_cpu *c, uint16_t selector, uint64_t offset,
                         struct hk_desc *cs)

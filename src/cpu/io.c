@@ -92,8 +92,7 @@ bool hk_slow_out(struct hk_cpu *c, const struct hk_insn *i)
     return true;
 }
 
-/* ---- strings --------------------------------------------------------------
- */
+/* ---- strings ------------------------------------------------------------ */
 
 static uint64_t addr_mask(const struct hk_insn *i)
 {

@@ -290,8 +290,7 @@ static bool walk32(struct walk *w)
     return step == STEP_OK;
 }
 
-/* ---- large pages -----------------------------------------------------------
- */
+/* ---- large pages -------------------------------------------------------- */
 
 /*
  * The soft TLB holds 4K pieces, but one INVLPG drops a large page as a whole.
@@ -340,8 +339,7 @@ void hk_mmu_invalidate(struct hk_cpu *c, uint64_t la)
     }
 }
 
-/* ---- the walk
- * ---------------------------------------------------------------- */
+/* ---- the walk ----------------------------------------------------------- */
 
 static void unpaged(struct hk_cpu *c, uint64_t la, struct hk_xlat *out)
 {

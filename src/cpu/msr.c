@@ -136,8 +136,7 @@ uint64_t hk_msr_arch_capabilities(const struct hk_cpu_machine *m)
            its_no;
 }
 
-/* ---- reading
- * ------------------------------------------------------------------ */
+/* ---- reading ------------------------------------------------------------ */
 
 static bool read_apic(struct hk_cpu *c, uint32_t msr, uint64_t *value)
 {
@@ -185,8 +184,7 @@ bool hk_msr_read(struct hk_cpu *c, uint32_t msr, uint64_t *value)
     }
 }
 
-/* ---- writing
- * ------------------------------------------------------------------ */
+/* ---- writing ------------------------------------------------------------ */
 
 static bool write_apic(struct hk_cpu *c, uint32_t msr, uint64_t value)
 {

@@ -8,7 +8,7 @@
 
 #include "cpu/mem_int.h"
 
-/* ---- limits and linear addresses --------------------------------------- */
+/* ---- limits and linear addresses ---------------------------------------- */
 
 bool hk_seg_in_limit(const struct hk_segment *s, uint64_t off, uint32_t size)
 {

@@ -83,7 +83,7 @@ HK_INLINE bool hk_need_cpl0(struct hk_cpu *c)
     return c->cpl == 0 || hk_fault_err(c, HK_VEC_GP, 0);
 }
 
-/* ---- seg.c ------------------------------------------------------------ */
+/* ---- seg.c -------------------------------------------------------------- */
 
 /* Reads the descriptor of a selector that is not null; `vector` (selector)
  * when it is outside its table. */
@@ -122,12 +122,12 @@ void hk_seg_set_flat_stack(struct hk_cpu *c, uint16_t selector, unsigned cpl);
 uint64_t hk_stack_mask(const struct hk_cpu *c);
 void hk_stack_set(struct hk_cpu *c, uint64_t sp);
 
-/* ---- mmu.c ------------------------------------------------------------ */
+/* ---- mmu.c -------------------------------------------------------------- */
 
 /* INVLPG: drops the page of `la`, which may be a large one. */
 void hk_mmu_invalidate(struct hk_cpu *c, uint64_t la);
 
-/* ---- event.c ---------------------------------------------------------- */
+/* ---- event.c ------------------------------------------------------------ */
 
 /* One attempt at a software event of an instruction: false leaves its
  * exception pending, to be delivered as that of the instruction. */
@@ -143,7 +143,7 @@ bool hk_tss_stack(struct hk_cpu *c, unsigned cpl, struct hk_segment *ss,
 /* RSP0-2 (index 0-2) or IST1-7 (index 4-10) of the 64-bit TSS. */
 bool hk_tss_rsp(struct hk_cpu *c, unsigned index, uint64_t *rsp) HK_MUST_CHECK;
 
-/* ---- far.c --------------------------------------------------------------- */
+/* ---- far.c -------------------------------------------------------------- */
 
 /* The checks of RET and IRET for the code segment returned to. */
 bool hk_far_return_code(struct hk_cpu *c, uint16_t selector, uint64_t offset,
@@ -157,7 +157,7 @@ void hk_far_commit_outer(struct hk_cpu *c, const struct hk_desc *cs,
                          uint64_t offset, const struct hk_segment *ss,
                          uint64_t sp);
 
-/* ---- operand.c ----------------------------------------------------------- */
+/* ---- operand.c ---------------------------------------------------------- */
 
 /* A stack being written or read before anything of it is committed. */
 struct hk_stack {
@@ -174,7 +174,7 @@ bool hk_stack_push(struct hk_cpu *c, struct hk_stack *s, uint32_t size,
 bool hk_stack_pop(struct hk_cpu *c, struct hk_stack *s, uint32_t size,
                   uint64_t *value) HK_MUST_CHECK;
 
-/* ---- debug.c ---------------------------------------------------------- */
+/* ---- debug.c ------------------------------------------------------------ */
 
 /* Before an instruction in HK_MODE_STEP: false when an execute breakpoint
  * made #DB pending. */
@@ -187,7 +187,7 @@ void hk_debug_data(struct hk_cpu *c, uint64_t la, uint32_t size, bool write);
 bool hk_debug_watches_page(const struct hk_cpu *c, uint64_t la);
 void hk_debug_io(struct hk_cpu *c, uint16_t port, uint32_t size);
 
-/* ---- msr.c, kvmclock.c, cpuid.c ---------------------------------------- */
+/* ---- msr.c, kvmclock.c, cpuid.c ----------------------------------------- */
 
 bool hk_msr_read(struct hk_cpu *c, uint32_t msr, uint64_t *value) HK_MUST_CHECK;
 bool hk_msr_write(struct hk_cpu *c, uint32_t msr, uint64_t value) HK_MUST_CHECK;
@@ -203,7 +203,7 @@ void hk_kvmclock_update(struct hk_cpu *c);
 /* CR4 bits that CPUID offers. */
 uint64_t hk_cr4_allowed(void);
 
-/* ---- system registers, shared with state.c ----------------------------- */
+/* ---- system registers, shared with state.c ------------------------------ */
 
 enum { HK_PHYS_BITS = 46 };
 
@@ -213,7 +213,7 @@ enum { HK_PHYS_BITS = 46 };
 #define HK_DR6_ONE 0xffff0ff0ull
 #define HK_DR7_ONE 0x400ull
 
-/* ---- callbacks out of the library -------------------------------------- */
+/* ---- callbacks out of the library --------------------------------------- */
 
 /* Around a callback that may use floating point. */
 #define HK_OUTSIDE(c, statement) \
@@ -223,7 +223,7 @@ enum { HK_PHYS_BITS = 46 };
         hk_fp_enter(c);          \
     } while (0)
 
-/* ---- slow functions, by file ------------------------------------------- */
+/* ---- slow functions, by file -------------------------------------------- */
 
 #define HK_SLOW(name) \
     bool hk_slow_##name(struct hk_cpu *c, const struct hk_insn *i)
@@ -302,9 +302,8 @@ HK_SLOW(outs);
 /* fpstate.c */
 HK_SLOW(fxsave);
 HK_SLOW(fxrstor);
-HK_SLOW(xsave);
+HK_SLOW(xsave); /* XSAVEOPT as well */
 HK_SLOW(xrstor);
-HK_SLOW(xsaveopt);
 HK_SLOW(ldmxcsr);
 HK_SLOW(stmxcsr);
 

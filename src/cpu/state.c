@@ -16,7 +16,7 @@ static const struct hk_segment *state_segs(const struct hk_vcpu_state *s,
     return at[n];
 }
 
-/* ---- reset --------------------------------------------------------------- */
+/* ---- reset -------------------------------------------------------------- */
 
 /* Intel SDM volume 3, table 9-1. */
 void hk_cpu_reset(struct hk_cpu *c)
@@ -53,8 +53,7 @@ void hk_cpu_reset(struct hk_cpu *c)
     hk_update_mode(c);
 }
 
-/* ---- reading ---------------------------------------------------------------
- */
+/* ---- reading ------------------------------------------------------------ */
 
 void hk_cpu_get_state(struct hk_cpu *c, struct hk_vcpu_state *s)
 {
@@ -93,8 +92,7 @@ void hk_cpu_get_state(struct hk_cpu *c, struct hk_vcpu_state *s)
     hk_fp_get_fxsave(c, s->fxsave);
 }
 
-/* ---- writing ---------------------------------------------------------------
- */
+/* ---- writing ------------------------------------------------------------ */
 
 static bool controls_possible(const struct hk_vcpu_state *s)
 {

@@ -5,8 +5,7 @@
 
 #include "base/assert.h"
 
-/* ---- software interrupts ---------------------------------------------------
- */
+/* ---- software interrupts ------------------------------------------------ */
 
 bool hk_slow_int3(struct hk_cpu *c, const struct hk_insn *i)
 {
@@ -45,8 +44,7 @@ bool hk_slow_bound(struct hk_cpu *c, const struct hk_insn *i)
     return true;
 }
 
-/* ---- flags, halt ------------------------------------------------------------
- */
+/* ---- flags, halt -------------------------------------------------------- */
 
 bool hk_slow_cli(struct hk_cpu *c, const struct hk_insn *i)
 {
@@ -98,8 +96,7 @@ bool hk_slow_invd(struct hk_cpu *c, const struct hk_insn *i)
     return hk_need_cpl0(c);
 }
 
-/* ---- time and identity
- * --------------------------------------------------------- */
+/* ---- time and identity -------------------------------------------------- */
 
 static void set_edx_eax(struct hk_cpu *c, uint64_t value)
 {
@@ -164,8 +161,7 @@ bool hk_slow_cpuid(struct hk_cpu *c, const struct hk_insn *i)
     return true;
 }
 
-/* ---- MSRs, XCR0, hypercalls
- * ------------------------------------------------------ */
+/* ---- MSRs, XCR0, hypercalls --------------------------------------------- */
 
 bool hk_slow_rdmsr(struct hk_cpu *c, const struct hk_insn *i)
 {
@@ -217,8 +213,7 @@ bool hk_slow_vmcall(struct hk_cpu *c, const struct hk_insn *i)
     return true;
 }
 
-/* ---- the table
- * -------------------------------------------------------------------- */
+/* ---- the table ---------------------------------------------------------- */
 
 static const hk_slow_fn slow_table[HK_OP_COUNT] = {
     [HK_OP_JMP_FAR] = hk_slow_jmp_far,
@@ -295,7 +290,7 @@ static const hk_slow_fn slow_table[HK_OP_COUNT] = {
     [HK_OP_FXRSTOR] = hk_slow_fxrstor,
     [HK_OP_XSAVE] = hk_slow_xsave,
     [HK_OP_XRSTOR] = hk_slow_xrstor,
-    [HK_OP_XSAVEOPT] = hk_slow_xsaveopt,
+    [HK_OP_XSAVEOPT] = hk_slow_xsave,
     [HK_OP_LDMXCSR] = hk_slow_ldmxcsr,
     [HK_OP_STMXCSR] = hk_slow_stmxcsr,
 };

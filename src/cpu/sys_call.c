@@ -77,8 +77,7 @@ bool hk_slow_sysexit(struct hk_cpu *c, const struct hk_insn *i)
     return true;
 }
 
-/* ---- bases -----------------------------------------------------------------
- */
+/* ---- bases -------------------------------------------------------------- */
 
 static void set_base(struct hk_cpu *c, unsigned seg, uint64_t base)
 {

@@ -19,8 +19,7 @@ static bool gp0(struct hk_cpu *c)
     return hk_fault_err(c, HK_VEC_GP, 0);
 }
 
-/* ---- CR0 --------------------------------------------------------------------
- */
+/* ---- CR0 ---------------------------------------------------------------- */
 
 /* The four PDPTEs must be valid when PAE paging starts to use them. */
 static bool pdptes_ok(struct hk_cpu *c, uint64_t cr3)
@@ -106,8 +105,7 @@ bool hk_slow_clts(struct hk_cpu *c, const struct hk_insn *i)
     return true;
 }
 
-/* ---- CR3, CR4, CR8
- * ------------------------------------------------------------ */
+/* ---- CR3, CR4, CR8 ------------------------------------------------------ */
 
 static bool set_cr3(struct hk_cpu *c, uint64_t value)
 {
@@ -220,8 +218,7 @@ bool hk_slow_mov_from_cr(struct hk_cpu *c, const struct hk_insn *i)
     return true;
 }
 
-/* ---- debug registers
- * ------------------------------------------------------------ */
+/* ---- debug registers ---------------------------------------------------- */
 
 /* DR4 and DR5 are DR6 and DR7, or undefined under CR4.DE. General detect
  * (DR7.GD) is a fault that shows in DR6.BD. */
@@ -270,8 +267,7 @@ bool hk_slow_mov_to_dr(struct hk_cpu *c, const struct hk_insn *i)
     return true;
 }
 
-/* ---- translations
- * ---------------------------------------------------------------- */
+/* ---- translations ------------------------------------------------------- */
 
 bool hk_slow_invlpg(struct hk_cpu *c, const struct hk_insn *i)
 {

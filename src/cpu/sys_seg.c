@@ -3,8 +3,7 @@
  */
 #include "cpu/slow_int.h"
 
-/* ---- GDTR and IDTR ----------------------------------------------------------
- */
+/* ---- GDTR and IDTR ------------------------------------------------------ */
 
 /* SGDT, SIDT, SLDT, STR and SMSW at CPL 3 under CR4.UMIP. */
 static bool umip_ok(struct hk_cpu *c)
@@ -64,8 +63,7 @@ bool hk_slow_sidt(struct hk_cpu *c, const struct hk_insn *i)
     return store_table(c, i, &c->idtr);
 }
 
-/* ---- LDTR and TR
- * -------------------------------------------------------------- */
+/* ---- LDTR and TR -------------------------------------------------------- */
 
 static bool need_protected(struct hk_cpu *c)
 {
@@ -153,8 +151,7 @@ bool hk_slow_str(struct hk_cpu *c, const struct hk_insn *i)
            hk_opnd_set(c, i, &i->opnd[0], c->tr.selector);
 }
 
-/* ---- asking about selectors
- * ------------------------------------------------------ */
+/* ---- asking about selectors --------------------------------------------- */
 
 static bool set_zf(struct hk_cpu *c, bool on)
 {
@@ -254,8 +251,7 @@ bool hk_slow_arpl(struct hk_cpu *c, const struct hk_insn *i)
     return set_zf(c, true);
 }
 
-/* ---- moving segment registers
- * ------------------------------------------------------ */
+/* ---- moving segment registers ------------------------------------------- */
 
 bool hk_slow_mov_from_sreg(struct hk_cpu *c, const struct hk_insn *i)
 {
