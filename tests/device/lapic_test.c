@@ -4,6 +4,9 @@
 #include "base/compiler.h"
 #include "chip/lapic.h"
 
+#include <stdatomic.h>
+#include <uv.h>
+
 enum {
     CPUS = 4,
     ID = 0x20,
@@ -40,7 +43,8 @@ static const uint64_t TIMER_HZ = 1000000000, TSC_HZ = 3000000000;
 struct vcpu {
     struct vm *vm;
     struct hk_lapic *apic;
-    int wakes, inits, sipis, nmis;
+    atomic_int wakes;
+    int inits, sipis, nmis;
     uint8_t sipi_vector;
 };
 
@@ -1066,6 +1070,56 @@ static void a_clock_that_goes_back_does_not_fire_the_timer(void **state)
     assert_false(hk_lapic_has_interrupt(apic));
 }
 
+enum { SENDERS = 3, SENDS = 300 };
+
+struct sender {
+    struct hk_lapic *apic;
+    uint8_t vector;
+    atomic_int received;
+};
+
+static void send_many(void *opaque)
+{
+    struct sender *sender = opaque;
+
+    for (int i = 0; i < SENDS; i++) {
+        ipi(sender->apic, 0, 0x4000u | sender->vector);
+        while (atomic_load(&sender->received) == i)
+            uv_sleep(0);
+    }
+}
+
+static void
+interrupts_from_many_threads_are_neither_lost_nor_doubled(void **state)
+{
+    struct sender senders[SENDERS];
+    uv_thread_t threads[SENDERS];
+    int total = 0;
+
+    for (int i = 0; i < SENDERS; i++) {
+        senders[i].apic = cpu(state, i + 1);
+        senders[i].vector = (uint8_t)(0x41 + 0x10 * i);
+        atomic_init(&senders[i].received, 0);
+    }
+    for (int i = 0; i < SENDERS; i++)
+        assert_int_equal(uv_thread_create(&threads[i], send_many, &senders[i]),
+                         0);
+    while (total < SENDERS * SENDS) {
+        if (!hk_lapic_has_interrupt(cpu(state, 0))) {
+            uv_sleep(0);
+            continue;
+        }
+        int vector = hk_lapic_ack(cpu(state, 0));
+        assert_true(vector >= 0x41);
+        wr(cpu(state, 0), EOI, 0);
+        atomic_fetch_add(&senders[(vector - 0x41) / 0x10].received, 1);
+        total++;
+    }
+    for (int i = 0; i < SENDERS; i++)
+        uv_thread_join(&threads[i]);
+    assert_false(hk_lapic_has_interrupt(cpu(state, 0)));
+}
+
 static uint64_t random_next(uint64_t *seed)
 {
     *seed ^= *seed << 13;
@@ -1180,6 +1234,7 @@ static const struct CMUnitTest cases[] = {
     CASE(a_deadline_that_passes_masked_is_disarmed),
     CASE(a_timer_with_an_illegal_vector_is_an_error),
     CASE(a_clock_that_goes_back_does_not_fire_the_timer),
+    CASE(interrupts_from_many_threads_are_neither_lost_nor_doubled),
     CASE(wild_accesses_keep_the_invariants),
 };
 HK_TEST_MAIN(cases)

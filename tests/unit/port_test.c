@@ -343,7 +343,7 @@ static void row043_output_of_many_threads_is_whole(void **state)
         assert_non_null(fgets(line, sizeof(line), file));
         int who = line[0] - '0';
         assert_true(who >= 0 && who < WRITERS);
-        assert_int_equal(atoi(line + 2), next[who]++);
+        assert_int_equal(strtol(line + 2, NULL, 10), next[who]++);
     }
     assert_null(fgets(line, sizeof(line), file));
     close_port(rig);
