@@ -138,7 +138,7 @@ const struct hk_hv_ops *hk_hv_find(const char *name);
 /*
  * Resolves a name ("auto" and NULL: the first that passes its probe) and
  * probes it. -HK_EINVAL for an unknown name, the probe's code otherwise, with
- * one sentence.
+ * one sentence. On success `err` holds why this one was taken.
  */
 int hk_hv_select(const char *name, const struct hk_hv_ops **out,
                  struct hk_errmsg *err) HK_MUST_CHECK;
