@@ -1,0 +1,465 @@
+/*
+ * The machine: every part and how they are wired, top down.
+ *
+ *                     vCPU threads
+ *                ports |      | memory, APIC page, APIC MSRs
+ *                      v      v
+ *      bus: serial 0x3f8 --irq 4--+      local APIC of each vCPU
+ *           i8042  0x60           |          ^            ^
+ *           CMOS   0x70           v          | IPIs       | messages
+ *           exit   0x501      I/O APIC ------+-- or the back end's own
+ *           ACPI   0x600      0xfec00000
+ *                      |
+ *                      v
+ *      loop: console port (terminal, pipe or file)
+ */
+#define HK_LOG_TAG "machine"
+#include "vmm/vm_int.h"
+
+#include "base/log.h"
+#include "boot/boot.h"
+#include "boot/cmdline.h"
+#include "bus/bus.h"
+#include "chip/acpi_pm.h"
+#include "chip/cmos.h"
+#include "chip/exit_port.h"
+#include "chip/i8042.h"
+#include "chip/ioapic.h"
+#include "chip/lapic.h"
+#include "chip/serial.h"
+#include "console/port.h"
+#include "loop/loop.h"
+#include "mem/gmem.h"
+#include "vmm/tap_port.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+    IO_APIC_MSI_BASE = 0xfee00000, /* where message interrupts are written */
+    APIC_TIMER_HZ = 1000000000,    /* the local APICs' bus clock */
+};
+
+/* ------------------------------------------------------------------ */
+/* What devices tell the VM; on a vCPU's thread                       */
+
+static void on_power_off(void *opaque)
+{
+    hk_vm_end(opaque, HK_END_POWER_OFF, 0, NULL);
+}
+
+/* Only noted here: the vCPU that did it speaks up when the access is over,
+ * because who asked matters (ending.h). */
+static void on_reset(void *opaque)
+{
+    struct hk_vm *vm = opaque;
+    atomic_store(&vm->reset_asked, true);
+}
+
+static void on_exit_status(void *opaque, uint32_t status)
+{
+    hk_vm_end(opaque, HK_END_EXIT, (int)(status & 0xff), NULL);
+}
+
+static void on_escape(void *opaque)
+{
+    hk_vm_end(opaque, HK_END_ESCAPE, 0, NULL);
+}
+
+/* A message from the I/O APIC, in the form of MSI address and data. */
+static void send_msi(void *opaque, const struct hk_apic_msg *msg)
+{
+    struct hk_vm *vm = opaque;
+    struct hk_machine *m = &vm->machine;
+    if (!m->has_lapic) {
+        hk_apic_bus_send(m->apics, msg);
+        return;
+    }
+    uint64_t address = IO_APIC_MSI_BASE | (uint64_t)(msg->dest & 0xff) << 12 |
+                       (msg->logical ? 1u << 2 : 0);
+    uint32_t data = msg->vector | (uint32_t)msg->mode << 8 |
+                    (msg->assert_level ? 1u << 14 : 0) |
+                    (msg->level ? 1u << 15 : 0);
+    if (m->hv->msi(m->hv_vm, address, data) != 0)
+        HK_LOG_GUEST_W("message interrupt 0x%x was refused", data);
+}
+
+static void on_eoi(void *opaque, uint8_t vector)
+{
+    struct hk_vm *vm = opaque;
+    hk_ioapic_eoi(vm->machine.ioapic, vector);
+}
+
+static void on_host_write(void *opaque, hk_gpa_t gpa, uint64_t len)
+{
+    struct hk_vm *vm = opaque;
+    vm->machine.hv->note_write(vm->machine.hv_vm, gpa, len);
+}
+
+/* ------------------------------------------------------------------ */
+/* Assembly                                                           */
+
+static int add_ram(struct hk_machine *m, uint64_t bytes, struct hk_errmsg *err)
+{
+    struct hk_boot_ram ram;
+    int rc = hk_boot_layout_ram(bytes, &ram, err);
+    if (rc == 0)
+        rc = hk_gmem_create(&m->gmem);
+    for (uint32_t i = 0; rc == 0 && i < ram.count; i++)
+        rc = hk_gmem_add(m->gmem, ram.region[i].gpa, ram.region[i].size, err);
+    return rc;
+}
+
+static int add_hypervisor(struct hk_vm *vm, const struct hk_vm_config *config,
+                          struct hk_errmsg *err)
+{
+    struct hk_machine *m = &vm->machine;
+    struct hk_hv_vm_config hv_config = {
+        .sink = &hk_vcpu_sink,
+        .vcpu_count = config->cpus,
+        .ram_bytes = hk_gmem_total(m->gmem),
+    };
+    m->hv = config->hv;
+    int rc = m->hv->vm_create(&hv_config, &m->hv_vm, err);
+    if (rc != 0)
+        return rc;
+    struct hk_hv_caps caps = {0};
+    m->hv->vm_caps(m->hv_vm, &caps);
+    m->has_lapic = caps.has_lapic;
+    m->tsc_hz = caps.tsc_hz;
+    if (config->cpus > caps.max_vcpus)
+        return hk_err_set(err, -HK_EINVAL,
+                          "back end %s has at most %u CPUs in a VM, not %u",
+                          m->hv->name, caps.max_vcpus, config->cpus);
+    for (uint32_t i = 0; i < hk_gmem_region_count(m->gmem); i++) {
+        struct hk_gmem_region r = hk_gmem_region(m->gmem, i);
+        rc = m->hv->map(m->hv_vm, r.gpa, r.size, r.host, true);
+        if (rc != 0)
+            return hk_err_set(err, rc,
+                              "back end %s cannot map the VM's memory: %s",
+                              m->hv->name, hk_err_text(rc));
+    }
+    if (m->hv->note_write != NULL)
+        hk_gmem_set_watch(m->gmem, on_host_write, vm);
+    return 0;
+}
+
+static int add_interrupts(struct hk_vm *vm, uint32_t cpus)
+{
+    struct hk_machine *m = &vm->machine;
+    int rc = hk_bus_create(&m->bus);
+    if (rc == 0 && !m->has_lapic)
+        rc = hk_apic_bus_create(cpus, APIC_TIMER_HZ, m->tsc_hz, &m->apics);
+    if (rc == 0)
+        rc = hk_ioapic_create((uint8_t)(cpus + 1), send_msi, vm, &m->ioapic);
+    if (rc == 0)
+        rc = hk_bus_add(m->bus, HK_BUS_MEM, HK_IOAPIC_BASE, HK_IOAPIC_SIZE,
+                        HK_BUS_SIZE_ANY, &hk_ioapic_bus_ops, m->ioapic);
+    if (rc == 0 && m->apics != NULL)
+        hk_apic_bus_set_eoi(m->apics, on_eoi, vm);
+    return rc;
+}
+
+static int add_vcpu(struct hk_vm *vm, uint32_t index, struct hk_errmsg *err)
+{
+    struct hk_machine *m = &vm->machine;
+    struct hk_vm_vcpu *vcpu = &m->vcpus[index];
+    int rc = hk_vcpu_init(vcpu, vm, index);
+    if (rc != 0)
+        return rc;
+    m->vcpu_count = index + 1;
+    rc = m->hv->vcpu_create(m->hv_vm, index, vcpu, &vcpu->hv, err);
+    if (rc != 0 || m->has_lapic)
+        return rc;
+    atomic_store(&vcpu->mode, index == 0 ? HK_VCPU_RUNNING : HK_VCPU_WAITING);
+    return hk_lapic_add(m->apics, &hk_vcpu_lapic_host, vcpu, &vcpu->lapic);
+}
+
+static int add_vcpus(struct hk_vm *vm, uint32_t cpus, struct hk_errmsg *err)
+{
+    struct hk_machine *m = &vm->machine;
+    m->vcpus = calloc(cpus, sizeof(*m->vcpus));
+    if (m->vcpus == NULL)
+        return -HK_ENOMEM;
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && i < cpus; i++)
+        rc = add_vcpu(vm, i, err);
+    return rc;
+}
+
+static int add_console(struct hk_vm *vm, const struct hk_vm_config *config,
+                       struct hk_errmsg *err)
+{
+    struct hk_machine *m = &vm->machine;
+    struct hk_port *port = NULL;
+    int rc = hk_loop_create(&m->loop);
+    if (rc != 0)
+        return rc;
+    if (config->serial_in < 0 && config->serial_out < 0)
+        rc = hk_port_open_null(&port);
+    else
+        rc = hk_port_open_fds(m->loop, config->serial_in, config->serial_out,
+                              config->serial_raw, &port, err);
+    if (rc == 0)
+        rc = hk_tap_open(port, on_escape, vm, &m->console);
+    return rc;
+}
+
+/* Creates each chip and puts it on the bus. */
+static int add_serial(struct hk_machine *m)
+{
+    struct hk_irq irq = hk_ioapic_irq(m->ioapic, HK_SERIAL_COM1_IRQ);
+    int rc = hk_serial_create(m->loop, m->console, irq, &m->serial);
+    if (rc != 0)
+        return rc;
+    return hk_bus_add(m->bus, HK_BUS_PORT, HK_SERIAL_COM1_PORT, HK_SERIAL_PORTS,
+                      HK_BUS_SIZE_1, &hk_serial_bus_ops, m->serial);
+}
+
+static int add_i8042(struct hk_vm *vm)
+{
+    struct hk_machine *m = &vm->machine;
+    struct hk_irq irq = hk_ioapic_irq(m->ioapic, HK_I8042_IRQ);
+    int rc = hk_i8042_create(irq, on_reset, vm, &m->i8042);
+    if (rc != 0)
+        return rc;
+    return hk_bus_add(m->bus, HK_BUS_PORT, HK_I8042_PORT, HK_I8042_PORTS,
+                      HK_BUS_SIZE_1, &hk_i8042_bus_ops, m->i8042);
+}
+
+static int64_t wall_clock(void *opaque)
+{
+    (void)opaque;
+    return (int64_t)time(NULL);
+}
+
+static int add_cmos(struct hk_machine *m)
+{
+    struct hk_gmem_region low = hk_gmem_region(m->gmem, 0);
+    const struct hk_cmos_config config = {
+        .now = wall_clock,
+        .ram_below_4g = low.size,
+        .ram_above_4g = hk_gmem_total(m->gmem) - low.size,
+    };
+    int rc = hk_cmos_create(&config, &m->cmos);
+    if (rc != 0)
+        return rc;
+    return hk_bus_add(m->bus, HK_BUS_PORT, HK_CMOS_PORT, HK_CMOS_PORTS,
+                      HK_BUS_SIZE_1, &hk_cmos_bus_ops, m->cmos);
+}
+
+static int add_exit_port(struct hk_vm *vm)
+{
+    struct hk_machine *m = &vm->machine;
+    int rc = hk_exit_port_create(on_exit_status, vm, &m->exit_port);
+    if (rc != 0)
+        return rc;
+    return hk_bus_add(m->bus, HK_BUS_PORT, HK_EXIT_PORT, HK_EXIT_PORT_PORTS,
+                      HK_BUS_SIZE_1 | HK_BUS_SIZE_2 | HK_BUS_SIZE_4,
+                      &hk_exit_port_bus_ops, m->exit_port);
+}
+
+static int add_acpi(struct hk_vm *vm)
+{
+    static const struct hk_acpi_pm_events events = {
+        .power_off = on_power_off,
+        .reset = on_reset,
+    };
+    struct hk_machine *m = &vm->machine;
+    int rc = hk_acpi_pm_create(&events, vm, &m->acpi_pm);
+    if (rc != 0)
+        return rc;
+    return hk_bus_add(m->bus, HK_BUS_PORT, HK_ACPI_PM_PORT, HK_ACPI_PM_PORTS,
+                      HK_BUS_SIZE_1, &hk_acpi_pm_bus_ops, m->acpi_pm);
+}
+
+static int add_chips(struct hk_vm *vm)
+{
+    int rc = add_serial(&vm->machine);
+    if (rc == 0)
+        rc = add_i8042(vm);
+    if (rc == 0)
+        rc = add_cmos(&vm->machine);
+    if (rc == 0)
+        rc = add_exit_port(vm);
+    if (rc == 0)
+        rc = add_acpi(vm);
+    return rc;
+}
+
+/* ------------------------------------------------------------------ */
+/* The kernel                                                         */
+
+/* The user's command line and what Husk adds to it; *text is the caller's. */
+static int compose_cmdline(const struct hk_vm_config *config,
+                           struct hk_cmdline *line, struct hk_errmsg *err)
+{
+    const struct hk_cmdline_defaults defaults = {
+        .console = config->serial_out >= 0 ? "ttyS0" : NULL,
+        .virtio_only = true,
+    };
+    int rc = 0;
+    if (config->cmdline != NULL)
+        rc = hk_cmdline_add(line, config->cmdline, err);
+    if (rc == 0 && config->cmdline_additions)
+        rc = hk_cmdline_add_defaults(line, &defaults, err);
+    if (rc == 0)
+        HK_LOG_I("kernel command line: %s", line->text);
+    return rc;
+}
+
+static struct hk_boot_machine describe(const struct hk_machine *m)
+{
+    return (struct hk_boot_machine){
+        .vcpu_count = m->vcpu_count,
+        .lapic_gpa = HK_APIC_BASE,
+        .ioapic_gpa = HK_IOAPIC_BASE,
+        .has_com1 = true,
+        .has_rtc = true,
+        .acpi =
+            {
+                .sleep_control_port = HK_ACPI_SLEEP_CONTROL_PORT,
+                .sleep_status_port = HK_ACPI_SLEEP_STATUS_PORT,
+                .reset_port = HK_ACPI_RESET_PORT,
+                .reset_value = HK_ACPI_RESET_VALUE,
+                .s5_type = HK_ACPI_S5_TYPE,
+            },
+    };
+}
+
+static int load(struct hk_machine *m, const struct hk_vm_config *config,
+                const char *cmdline, struct hk_errmsg *err)
+{
+    const struct hk_boot_config boot = {
+        .gmem = m->gmem,
+        .kernel = {.path = config->kernel},
+        .format = HK_IMAGE_AUTO,
+        .initrd = {.path = config->initrd},
+        .cmdline = cmdline,
+        .machine = describe(m),
+    };
+    struct hk_boot_info info;
+    int rc = hk_boot_load(&boot, &info, err);
+    if (rc != 0)
+        return rc;
+    struct hk_vcpu_state state;
+    hk_boot_set_regs(&info, &state);
+    uint32_t count = m->has_lapic ? m->vcpu_count : 1;
+    for (uint32_t i = 0; rc == 0 && i < count; i++)
+        rc = m->hv->vcpu_set_state(m->vcpus[i].hv, &state);
+    if (rc != 0)
+        return hk_err_set(err, rc,
+                          "back end %s refused the kernel's first registers",
+                          m->hv->name);
+    HK_LOG_I("kernel at 0x%llx to 0x%llx, entry 0x%llx",
+             (unsigned long long)info.kernel_start,
+             (unsigned long long)info.kernel_end,
+             (unsigned long long)info.entry);
+    return 0;
+}
+
+static int add_kernel(struct hk_machine *m, const struct hk_vm_config *config,
+                      struct hk_errmsg *err)
+{
+    struct hk_cmdline line;
+    if (config->kernel == NULL)
+        return 0;
+    int rc = hk_cmdline_init(&line, HK_CMDLINE_MAX);
+    if (rc != 0)
+        return rc;
+    rc = compose_cmdline(config, &line, err);
+    if (rc == 0)
+        rc = load(m, config, line.text, err);
+    hk_cmdline_fini(&line);
+    return rc;
+}
+
+int hk_machine_build(struct hk_vm *vm, const struct hk_vm_config *config,
+                     struct hk_errmsg *err)
+{
+    struct hk_errmsg why = {""};
+    struct hk_machine *m = &vm->machine;
+    int rc = add_ram(m, config->memory, &why);
+    if (rc == 0)
+        rc = add_hypervisor(vm, config, &why);
+    if (rc == 0)
+        rc = add_interrupts(vm, config->cpus);
+    if (rc == 0)
+        rc = add_vcpus(vm, config->cpus, &why);
+    if (rc == 0)
+        rc = add_console(vm, config, &why);
+    if (rc == 0)
+        rc = add_chips(vm);
+    if (rc == 0)
+        rc = add_kernel(m, config, &why);
+    if (rc == 0)
+        return 0;
+    if (why.text[0] == '\0') /* only our own allocations fail wordlessly */
+        return hk_err_set(err, rc, "cannot build the machine: %s",
+                          hk_err_text(rc));
+    return hk_err_set(err, rc, "%s", why.text);
+}
+
+/* ------------------------------------------------------------------ */
+/* The end                                                            */
+
+void hk_machine_quiesce(struct hk_vm *vm)
+{
+    struct hk_machine *m = &vm->machine;
+    /* A guest pulled off the plug has no claim to its last output, and the
+     * one who reads it may be the reason for the kill. */
+    if (!atomic_load(&vm->kill_requested))
+        hk_port_drain(m->console);
+    vm->words = hk_tap_words(m->console);
+    hk_port_close(m->console);
+    m->console = NULL;
+}
+
+enum hk_pins hk_machine_pins(struct hk_vm *vm)
+{
+    enum {
+        SELECT = 0x00,
+        WINDOW = 0x10,
+        FIRST_PIN = 0x10, /* two registers for each pin from here */
+        MASKED = 1 << 16,
+    };
+    void *ioapic = vm->machine.ioapic;
+    if (ioapic == NULL)
+        return HK_PINS_UNKNOWN;
+    for (uint32_t i = 0; i < HK_IOAPIC_PINS; i++) {
+        hk_ioapic_bus_ops.write(ioapic, SELECT, 4, FIRST_PIN + 2 * i);
+        if (hk_ioapic_bus_ops.read(ioapic, WINDOW, 4) != MASKED)
+            return HK_PINS_IN_USE;
+    }
+    return HK_PINS_CLEAR;
+}
+
+static void remove_vcpus(struct hk_machine *m)
+{
+    for (uint32_t i = m->vcpu_count; i > 0; i--) {
+        m->hv->vcpu_destroy(m->vcpus[i - 1].hv);
+        hk_vcpu_fini(&m->vcpus[i - 1]);
+    }
+    free(m->vcpus);
+}
+
+void hk_machine_take_down(struct hk_vm *vm)
+{
+    struct hk_machine *m = &vm->machine;
+    hk_acpi_pm_destroy(m->acpi_pm);
+    hk_exit_port_destroy(m->exit_port);
+    hk_cmos_destroy(m->cmos);
+    hk_i8042_destroy(m->i8042);
+    hk_port_close(m->console);
+    hk_serial_destroy(m->serial);
+    hk_loop_destroy(m->loop);
+    remove_vcpus(m);
+    hk_ioapic_destroy(m->ioapic);
+    hk_apic_bus_destroy(m->apics);
+    hk_bus_destroy(m->bus);
+    if (m->hv != NULL)
+        m->hv->vm_destroy(m->hv_vm);
+    hk_gmem_destroy(m->gmem);
+    memset(m, 0, sizeof(*m));
+}
