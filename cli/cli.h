@@ -1,0 +1,44 @@
+/*
+ * The husk command: what its files share. It uses the public header and the C
+ * library only.
+ */
+#ifndef HUSK_CLI_H
+#define HUSK_CLI_H
+
+#include "husk.h"
+
+#include <stdint.h>
+
+/* Exit statuses that are not the guest's. */
+enum {
+    CLI_OK = 0,
+    CLI_GUEST_CRASHED = 1,
+    CLI_TIMED_OUT = 124,
+    CLI_FAILED = 125,
+    CLI_SIGNALLED = 128, /* plus the signal's number */
+};
+
+/* Prints "husk: SENTENCE" on stderr; returns CLI_FAILED. */
+int cli_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Sub-commands: argv[0] is the sub-command's name. */
+int cli_boot(int argc, char **argv);
+int cli_doctor(int argc, char **argv);
+int cli_run(int argc, char **argv);
+int cli_version(int argc, char **argv);
+
+/*
+ * Numbers from the command line. Each gives 0, or CLI_FAILED after it has
+ * said what is wrong with `option`.
+ */
+int cli_parse_count(const char *option, const char *text, unsigned *out);
+/* 512M, 2G, 1048576; K, M, G, T, also as KiB and so on. */
+int cli_parse_size(const char *option, const char *text, uint64_t *bytes);
+/* Seconds with an optional fraction; more than 0. */
+int cli_parse_seconds(const char *option, const char *text, uint64_t *ms);
+int cli_parse_level(const char *option, const char *text, int *level);
+
+/* "24.0 GiB". */
+void cli_format_size(uint64_t bytes, char *text, size_t size);
+
+#endif
