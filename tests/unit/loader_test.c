@@ -3,9 +3,6 @@
 
 #include "boot/boot.h"
 
-#include <sys/stat.h>
-#include <unistd.h>
-
 enum { MIB = 1 << 20 };
 
 static struct hk_gmem *gmem;
@@ -364,61 +361,83 @@ static void a_flat_image_is_loaded_where_it_is_told(void **state)
     assert_int_equal(dword(0x400000) & 0xffffff, 0xf49090);
 }
 
-struct temp {
-    char dir[160], file[200];
-};
+#define TEMP "loader_test.tmp"
 
-static struct temp make_temp(const void *bytes, size_t size)
+static void make_temp(const void *bytes, size_t size)
 {
-    struct temp t;
-    const char *tmp = getenv("TMPDIR");
-    snprintf(t.dir, sizeof(t.dir), "%.120s/husk-boot-XXXXXX",
-             tmp ? tmp : "/tmp");
-    assert_non_null(mkdtemp(t.dir));
-    snprintf(t.file, sizeof(t.file), "%s/kernel", t.dir);
-    FILE *file = fopen(t.file, "wb");
+    FILE *file = fopen(TEMP, "wb");
     assert_non_null(file);
     assert_int_equal(fwrite(bytes, 1, size, file), size);
     assert_int_equal(fclose(file), 0);
-    return t;
-}
-
-static void drop_temp(const struct temp *t)
-{
-    assert_int_equal(unlink(t->file), 0);
-    assert_int_equal(rmdir(t->dir), 0);
 }
 
 static void kernels_and_initrds_come_from_files(void **state)
 {
     struct hk_boot_config c = config();
-    struct temp t = make_temp(kernel.bytes, kernel.size);
-    c.kernel = (struct hk_boot_blob){.path = t.file};
-    c.initrd = (struct hk_boot_blob){.path = t.file};
+    make_temp(kernel.bytes, kernel.size);
+    c.kernel = (struct hk_boot_blob){.path = TEMP};
+    c.initrd = (struct hk_boot_blob){.path = TEMP};
     struct hk_boot_info info = load(&c);
     assert_int_equal(info.entry, 0x200010);
     assert_int_equal(info.initrd_size, kernel.size);
     assert_int_equal(dword(info.initrd_gpa), 0x464c457f);
-    drop_temp(&t);
+    assert_int_equal(remove(TEMP), 0);
 }
 
 static void refuses_files_that_are_no_kernel(void **state)
 {
     struct hk_boot_config c = config();
-    struct temp t = make_temp("", 0);
-    c.kernel.path = t.file;
+    make_temp("", 0);
+    c.kernel.path = TEMP;
     refuses(&c, -HK_ENOEXEC, "is empty");
-    assert_non_null(strstr(err.text, t.file));
-    c.kernel.path = t.dir;
-    refuses(&c, -HK_EISDIR, t.dir);
+    assert_non_null(strstr(err.text, TEMP));
+    c.kernel.path = ".";
+    refuses(&c, -HK_EISDIR, "directory");
     c.kernel.path = "";
     refuses(&c, -HK_ENOENT, "empty");
-    drop_temp(&t);
-    c.kernel.path = t.file;
-    refuses(&c, -HK_ENOENT, t.file);
+    assert_int_equal(remove(TEMP), 0);
+    c.kernel.path = TEMP;
+    refuses(&c, -HK_ENOENT, TEMP);
     c = config();
-    c.initrd.path = t.file;
+    c.initrd.path = TEMP;
     refuses(&c, -HK_ENOENT, "cannot read the initrd");
+}
+
+static void load_real_kernel(const char *path)
+{
+    struct hk_gmem *large;
+    struct hk_boot_info info;
+    struct hk_boot_config c = config();
+    assert_int_equal(hk_gmem_create(&large), 0);
+    assert_int_equal(hk_gmem_add(large, 0, 256 * MIB, NULL), 0);
+    c.gmem = large;
+    c.kernel = (struct hk_boot_blob){.path = path};
+    if (hk_boot_load(&c, &info, &err))
+        fail_msg("%s", err.text);
+    uint8_t code[16], zero[16] = {0};
+    assert_int_equal(hk_gmem_copy_in(large, code, info.entry, 16), 0);
+    assert_memory_not_equal(code, zero, 16);
+    assert_string_not_equal(info.packing, "");
+    hk_gmem_destroy(large);
+
+    /* The same kernel does not fit into this test's 32 MiB. */
+    c.gmem = gmem;
+    assert_int_not_equal(hk_boot_load(&c, &info, &err), 0);
+    assert_non_null(strstr(err.text, "more memory"));
+    assert_int_equal(writes, 0);
+}
+
+static void distribution_kernels_load_into_memory(void **state)
+{
+    const char *list = getenv("HUSK_TEST_KERNELS");
+    if (!list || !*list)
+        hk_skip("HUSK_TEST_KERNELS names no kernels (paths with spaces or ; "
+                "between them)");
+    char *copy = strdup(list);
+    assert_non_null(copy);
+    for (char *p = strtok(copy, " ;\n"); p; p = strtok(NULL, " ;\n"))
+        load_real_kernel(p);
+    free(copy);
 }
 
 static void no_sentence_is_wanted_always(void **state)
@@ -452,6 +471,7 @@ static const struct CMUnitTest cases[] = {
     CASE(a_flat_image_is_loaded_where_it_is_told),
     CASE(kernels_and_initrds_come_from_files),
     CASE(refuses_files_that_are_no_kernel),
+    CASE(distribution_kernels_load_into_memory),
     CASE(no_sentence_is_wanted_always),
 };
 HK_TEST_MAIN(cases)
