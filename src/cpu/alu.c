@@ -194,6 +194,24 @@ static unsigned form_of(const struct hk_insn *i)
                                 : FORM_RR;
 }
 
+bool hk_alu_is_compare(hk_uop_fn fn, struct hk_compare *out)
+{
+    static const unsigned bits[4] = {8, 16, 32, 64};
+    for (unsigned op = OP_CMP; op <= OP_TEST; op++) {
+        for (unsigned size = 0; size < 4; size++) {
+            for (unsigned form = FORM_RR; form <= FORM_RI; form++) {
+                if (handlers[op][size][form] != fn || bits[size] == 16)
+                    continue;
+                out->is_test = op == OP_TEST;
+                out->has_imm = form == FORM_RI;
+                out->bits = bits[size];
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 static bool is_reg(const struct hk_operand *o)
 {
     return o->kind == HK_OPND_GPR || o->kind == HK_OPND_GPR8H;

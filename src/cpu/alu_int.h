@@ -65,4 +65,14 @@ HK_ALU_SIZES(HK_ALU1C, inc, "inc")
 HK_ALU_SIZES(HK_ALU1C, dec, "dec")
 HK_ALU_SIZES(HK_ALU1C, neg, "neg")
 
+/* What a CMP or TEST handler with register operands compares. */
+struct hk_compare {
+    bool is_test;
+    bool has_imm;
+    unsigned bits; /* 8, 32 or 64 */
+};
+
+/* True when `fn` is such a handler: a conditional branch may join it. */
+bool hk_alu_is_compare(hk_uop_fn fn, struct hk_compare *out);
+
 #endif

@@ -4,6 +4,7 @@
  * Exits of a block are linked to their targets as they are first taken;
  * computed targets go through the jump cache (block_int.h).
  */
+#include "cpu/alu_int.h"
 #include "cpu/block_int.h"
 #include "cpu/mem_int.h"
 #include "cpu/uop_int.h"
@@ -123,6 +124,98 @@ JCC(13)
 JCC(14)
 JCC(15)
 
+/* ---- CMP or TEST with Jcc in one uop ----------------------------------------
+ */
+
+/*
+ * The most frequent pair of instructions there is. The flags are still
+ * written, since what follows may read them; the branch uses the operands.
+ */
+#define FUSED_CC(name, bits, cc, calc, b_value, taken)                     \
+    static struct hk_uop *name##bits##_##cc(struct hk_cpu *c,              \
+                                            struct hk_uop *u)              \
+    {                                                                      \
+        uint##bits##_t a = HK_R##bits(c, u->dst);                          \
+        uint##bits##_t b = (b_value);                                      \
+        (void)calc(a, b, &c->fl);                                          \
+        if (taken)                                                         \
+            return hk_exit_direct(                                         \
+                c, c->r[HK_SLOT_RIP] + (uint64_t)(int64_t)u->disp, u + 1); \
+        return hk_exit_direct(c, c->r[HK_SLOT_RIP] + u->next, u + 2);      \
+    }
+
+/* Conditions by operands: O, S and P go by the flags. */
+#define FUSED_SET(name, bits, calc, b_value, aa, bb)            \
+    FUSED_CC(name, bits, 0, calc, b_value, hk_cond(c->fl, 0))   \
+    FUSED_CC(name, bits, 1, calc, b_value, hk_cond(c->fl, 1))   \
+    FUSED_CC(name, bits, 2, calc, b_value, (aa) < (bb))         \
+    FUSED_CC(name, bits, 3, calc, b_value, (aa) >= (bb))        \
+    FUSED_CC(name, bits, 4, calc, b_value, (aa) == (bb))        \
+    FUSED_CC(name, bits, 5, calc, b_value, (aa) != (bb))        \
+    FUSED_CC(name, bits, 6, calc, b_value, (aa) <= (bb))        \
+    FUSED_CC(name, bits, 7, calc, b_value, (aa) > (bb))         \
+    FUSED_CC(name, bits, 8, calc, b_value, hk_cond(c->fl, 8))   \
+    FUSED_CC(name, bits, 9, calc, b_value, hk_cond(c->fl, 9))   \
+    FUSED_CC(name, bits, 10, calc, b_value, hk_cond(c->fl, 10)) \
+    FUSED_CC(name, bits, 11, calc, b_value, hk_cond(c->fl, 11)) \
+    FUSED_CC(name, bits, 12, calc, b_value,                     \
+             (int##bits##_t)(aa) < (int##bits##_t)(bb))         \
+    FUSED_CC(name, bits, 13, calc, b_value,                     \
+             (int##bits##_t)(aa) >= (int##bits##_t)(bb))        \
+    FUSED_CC(name, bits, 14, calc, b_value,                     \
+             (int##bits##_t)(aa) <= (int##bits##_t)(bb))        \
+    FUSED_CC(name, bits, 15, calc, b_value,                     \
+             (int##bits##_t)(aa) > (int##bits##_t)(bb))
+
+#define FUSED_SIZE(bits)                                                \
+    FUSED_SET(cmp_rr, bits, hk_cmp##bits, HK_R##bits(c, u->src), a, b)  \
+    FUSED_SET(cmp_ri, bits, hk_cmp##bits, (uint##bits##_t)u->imm, a, b) \
+    FUSED_SET(test_rr, bits, hk_test##bits, HK_R##bits(c, u->src),      \
+              (uint##bits##_t)(a & b), (uint##bits##_t)0)               \
+    FUSED_SET(test_ri, bits, hk_test##bits, (uint##bits##_t)u->imm,     \
+              (uint##bits##_t)(a & b), (uint##bits##_t)0)
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wtype-limits"
+FUSED_SIZE(8)
+FUSED_SIZE(32)
+FUSED_SIZE(64)
+#pragma GCC diagnostic pop
+
+#define FUSED_ROW(name, bits)                                                  \
+    {                                                                          \
+        name##bits##_0, name##bits##_1, name##bits##_2, name##bits##_3,        \
+            name##bits##_4, name##bits##_5, name##bits##_6, name##bits##_7,    \
+            name##bits##_8, name##bits##_9, name##bits##_10, name##bits##_11,  \
+            name##bits##_12, name##bits##_13, name##bits##_14, name##bits##_15 \
+    }
+#define FUSED_ROWS(name)                                             \
+    {                                                                \
+        FUSED_ROW(name, 8), FUSED_ROW(name, 32), FUSED_ROW(name, 64) \
+    }
+
+/* [CMP or TEST][register or immediate][size 8, 32, 64][condition] */
+static const hk_uop_fn fused[2][2][3][16] = {
+    {FUSED_ROWS(cmp_rr), FUSED_ROWS(cmp_ri)},
+    {FUSED_ROWS(test_rr), FUSED_ROWS(test_ri)}};
+
+/* Turns the compare just emitted into the branch, if it is of that kind. */
+static bool fuse(struct hk_builder *b, const struct hk_insn *i)
+{
+    struct hk_compare cmp;
+    if (b->count == 0 || !hk_alu_is_compare(b->uops[b->count - 1].fn, &cmp) ||
+        (int64_t)(i->imm + b->next) != (int32_t)(i->imm + b->next))
+        return false;
+    struct hk_uop *u = &b->uops[b->count - 1];
+    unsigned size = cmp.bits == 8 ? 0 : cmp.bits == 32 ? 1 : 2;
+    u->fn = fused[cmp.is_test][cmp.has_imm][size][i->cc];
+    u->disp = (int32_t)(i->imm + b->next);
+    u->next = b->next;
+    b->nf[b->count - 1] = NULL;
+    b->info[b->count - 1] = HK_UF_WRITES;
+    return true;
+}
+
 static struct hk_uop *take_checked(struct hk_cpu *c, struct hk_uop *u)
 {
     uint64_t ip = mask_ip(c->r[HK_SLOT_RIP] + u->imm, u->src);
@@ -143,11 +236,13 @@ void hk_emit_jcc(struct hk_builder *b, const struct hk_insn *i)
     static const hk_uop_fn table[16] = {
         jcc_0, jcc_1, jcc_2,  jcc_3,  jcc_4,  jcc_5,  jcc_6,  jcc_7,
         jcc_8, jcc_9, jcc_10, jcc_11, jcc_12, jcc_13, jcc_14, jcc_15};
-    struct hk_uop *u = hk_emit(b, is_64(b) ? table[i->cc] : jcc_checked,
-                               HK_UF_READS | HK_UF_FAULTS);
-    u->imm = i->imm + b->next;
-    u->src = i->opsize;
-    u->dst = i->cc;
+    if (!is_64(b) || !fuse(b, i)) {
+        struct hk_uop *u = hk_emit(b, is_64(b) ? table[i->cc] : jcc_checked,
+                                   HK_UF_READS | HK_UF_FAULTS);
+        u->imm = i->imm + b->next;
+        u->src = i->opsize;
+        u->dst = i->cc;
+    }
     emit_link(b);
     emit_link(b);
     b->ended = true;
