@@ -5,12 +5,14 @@
 #include "hv/hv.h"
 
 #include "base/log.h"
+#include "hv/soft/soft.h"
 
 #include <stdio.h>
 #include <string.h>
 
 /* Best first. Hardware back ends join in front of the software CPU. */
 const struct hk_hv_ops *const hk_hv_backends[] = {
+    &hk_hv_soft,
     NULL,
 };
 
