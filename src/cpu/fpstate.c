@@ -337,7 +337,7 @@ static bool put_part(struct hk_cpu *c, uint64_t la, const uint8_t *image,
                               HK_ACC_WRITE);
 }
 
-/* XSAVEOPT leaves out components in their initial state; XSAVE writes them. */
+/* XSAVEOPT leaves out components in their initial state. */
 bool hk_slow_xsave(struct hk_cpu *c, const struct hk_insn *i)
 {
     uint8_t image[IMG_SIZE];
@@ -362,6 +362,11 @@ bool hk_slow_xsave(struct hk_cpu *c, const struct hk_insn *i)
         return false;
     const uint64_t bv = (old_bv & ~(uint64_t)rfbm) | (used & rfbm);
     return hk_mem_write(c, la + IMG_SIZE, 8, HK_ACC_WRITE, bv);
+}
+
+bool hk_slow_xsaveopt(struct hk_cpu *c, const struct hk_insn *i)
+{
+    return hk_slow_xsave(c, i);
 }
 
 bool hk_slow_xrstor(struct hk_cpu *c, const struct hk_insn *i)

@@ -102,7 +102,8 @@ void hk_mxcsr_set(struct hk_cpu *c, uint32_t value);
 struct hk_insn;
 bool hk_slow_fxsave(struct hk_cpu *c, const struct hk_insn *i);
 bool hk_slow_fxrstor(struct hk_cpu *c, const struct hk_insn *i);
-bool hk_slow_xsave(struct hk_cpu *c, const struct hk_insn *i); /* and -OPT */
+bool hk_slow_xsave(struct hk_cpu *c, const struct hk_insn *i);
+bool hk_slow_xsaveopt(struct hk_cpu *c, const struct hk_insn *i);
 bool hk_slow_xrstor(struct hk_cpu *c, const struct hk_insn *i);
 bool hk_slow_ldmxcsr(struct hk_cpu *c, const struct hk_insn *i);
 bool hk_slow_stmxcsr(struct hk_cpu *c, const struct hk_insn *i);

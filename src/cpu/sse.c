@@ -125,8 +125,7 @@ HANDLER(ptest_r, SRC_R, RUN_PLAIN, TO_FLAGS)
 HANDLER(ptest_16, SRC_M(16, true), RUN_PLAIN, TO_FLAGS)
 HANDLER(mask_r, SRC_R, RUN_PLAIN, TO_GPR)
 
-/* MMX: these are rare, so that one body does for all. The memory size is in
- * the form, which the routine's address does not tell; hence the variants. */
+/* MMX instructions are rare: one body does for all. */
 HK_INLINE struct hk_uop *mmx_run(struct hk_cpu *c, struct hk_uop *u,
                                  const void *src)
 {
@@ -159,26 +158,27 @@ static struct hk_uop *mask_mm(struct hk_cpu *c, struct hk_uop *u)
     HK_NEXT(c, u);
 }
 
-/* CVTPI2PS and CVTPI2PD from a register enter MMX state, from memory not. */
+/* Conversions enter the MMX state even if they then raise #XM. CVTPI2PS and
+ * CVTPI2PD do so only from a register. */
 static struct hk_uop *xmm_from_mm(struct hk_cpu *c, struct hk_uop *u)
 {
     uint64_t value;
     MMX_BEGIN
+    hk_mmx_enter(c);
     if (!run_checked(c, u, hk_reg(c, u->src), &value))
         return hk_uop_fault(c, u);
-    hk_mmx_enter(c);
     HK_NEXT(c, u);
 }
 
-#define MM_FROM_XMM(name, source)                                             \
-    static struct hk_uop *name(struct hk_cpu *c, struct hk_uop *u)            \
-    {                                                                         \
-        uint64_t value;                                                       \
-        MMX_BEGIN source if (!run_checked(c, u, src,                          \
-                                          &value)) return hk_uop_fault(c, u); \
-        hk_mmx_enter(c);                                                      \
-        hk_mmx_wrote(hk_reg(c, u->dst));                                      \
-        HK_NEXT(c, u);                                                        \
+#define MM_FROM_XMM(name, source)                                  \
+    static struct hk_uop *name(struct hk_cpu *c, struct hk_uop *u) \
+    {                                                              \
+        uint64_t value;                                            \
+        MMX_BEGIN source hk_mmx_enter(c);                          \
+        if (!run_checked(c, u, src, &value))                       \
+            return hk_uop_fault(c, u);                             \
+        hk_mmx_wrote(hk_reg(c, u->dst));                           \
+        HK_NEXT(c, u);                                             \
     }
 
 MM_FROM_XMM(mm_from_xmm_r, SRC_R)
@@ -200,8 +200,6 @@ static int32_t clamp_length(uint64_t reg, bool wide)
     return length > 99 ? 99 : length < -99 ? -99 : (int32_t)length;
 }
 
-/* `wide` in bit 0 of scale's neighbour: the uop's dst holds it, as the
- * destination is fixed. */
 enum { STR_WIDE = 1, STR_INDEX = 2 };
 
 static struct hk_uop *string_run(struct hk_cpu *c, struct hk_uop *u,

@@ -93,8 +93,7 @@ enum {
 };
 
 /* A host routine, see sse_stubs.S. */
-typedef uint64_t (*hk_sse_stub)(void *reg, const void *rm,
-                                        const void *xmm0);
+typedef uint64_t (*hk_sse_stub)(void *reg, const void *rm, const void *xmm0);
 
 struct hk_sse_form {
     const char *name; /* the mnemonic */

@@ -16,6 +16,7 @@
 #define HK_X87_SLOT 4
 
 #ifdef __ASSEMBLER__
+/* clang-format off */
 
 /* The first four arguments. HK_A1_RM is the ModRM byte's r/m of (HK_A1). */
 #ifdef __ELF__
@@ -39,5 +40,6 @@
 #define HK_ASM_END
 #endif
 
+/* clang-format on */
 #endif
 #endif

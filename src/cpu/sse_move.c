@@ -85,10 +85,12 @@ HANDLER(store128_aligned, OR_FAULT(put128(c, u, true)))
 
 /* ---- MMX -------------------------------------------------------------- */
 
-/* Around the move: a pending x87 exception first, the MMX state last, so
- * that a fault in between changes nothing. */
+/* Around the move: a pending x87 exception first. A load that faults changes
+ * nothing, but hardware has reset TOP before a store faults, and before a
+ * masked one even set the tags. */
 #define MM_HANDLER(name, body) \
     HANDLER(name, OR_FAULT(hk_mmx_begin(c)) body hk_mmx_enter(c);)
+#define MM_STORER(name, body) MM_HANDLER(name, c->fpu.top = 0; body)
 #define MM_WRITER(name, body) \
     MM_HANDLER(name, body hk_mmx_wrote((uint8_t *)vec(c, u->dst & ~15u));)
 
@@ -102,26 +104,20 @@ MM_HANDLER(mm_get16, HK_R64(c, u->dst) = HK_R16(c, u->src);)
 MM_HANDLER(mm_get32, HK_R64(c, u->dst) = HK_R32(c, u->src);)
 MM_HANDLER(mm_get64, HK_R64(c, u->dst) = HK_R64(c, u->src);)
 MM_HANDLER(mm_full64, *vec(c, u->dst) = (struct bytes16){{HK_R64(c, u->src)}};)
-MM_HANDLER(mm_store32, OR_FAULT(hk_st32(c, hk_ea(c, u), HK_R32(c, u->src))))
-MM_HANDLER(mm_store64, OR_FAULT(hk_st64(c, hk_ea(c, u), HK_R64(c, u->src))))
+MM_STORER(mm_store32, OR_FAULT(hk_st32(c, hk_ea(c, u), HK_R32(c, u->src))))
+MM_STORER(mm_store64, OR_FAULT(hk_st64(c, hk_ea(c, u), HK_R64(c, u->src))))
 
 /* ---- masked stores ---------------------------------------------------- */
 
-/* Writes the bytes of `from` whose mask byte has its top bit set. Pages are
- * checked over the whole span first, so that a fault writes nothing. */
+/* Writes the bytes of `from` whose mask byte has its top bit set. The whole
+ * operand must be writable, as hardware wants it, and a fault writes nothing.
+ */
 static bool masked_store(struct hk_cpu *c, uint64_t la, const uint8_t *from,
                          const uint8_t *mask, unsigned size)
 {
-    unsigned first = 0, end = size;
-    while (first < end && !(mask[first] & 0x80))
-        first++;
-    while (end > first && !(mask[end - 1] & 0x80))
-        end--;
-    if (first == end)
-        return true;
-    if (!hk_mem_probe(c, la + first, end - first, HK_ACC_WRITE))
+    if (!hk_mem_probe(c, la, size, HK_ACC_WRITE))
         return false;
-    for (unsigned i = first; i < end; i++) {
+    for (unsigned i = 0; i < size; i++) {
         if (mask[i] & 0x80 &&
             !hk_mem_write(c, la + i, 1, HK_ACC_WRITE, from[i]))
             return false;
@@ -133,7 +129,7 @@ static bool masked_store(struct hk_cpu *c, uint64_t la, const uint8_t *from,
     OR_FAULT(masked_store(c, hk_ea(c, u), hk_reg(c, u->src), \
                           hk_reg(c, u->dst), size))
 HANDLER(maskmov, MASKED(16))
-MM_HANDLER(mm_maskmov, MASKED(8))
+MM_HANDLER(mm_maskmov, hk_mmx_enter(c); MASKED(8))
 
 /* The memory operand DS:[rDI] is implied. */
 static void emit_maskmov(struct hk_builder *b, const struct hk_insn *i)

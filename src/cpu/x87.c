@@ -174,7 +174,8 @@ HANDLER(compare_mem8)
     HK_NEXT(c, u);
 }
 
-/* FCOMI: C0, C2 and C3 are where c->fl has CF, PF and ZF. */
+/* FCOMI: C0, C2 and C3 are where c->fl has CF, PF and ZF. Hardware leaves C1
+ * alone unless the stack underflows. */
 _Static_assert(CODES == (HK_FL_CF | HK_FL_PF | HK_FL_ZF), "");
 HANDLER(compare_flags)
 {
@@ -182,7 +183,8 @@ HANDLER(compare_flags)
     EXACT_UNLESS(all_masked(c) && has(c, 0) && has(c, s))
     const uint32_t sw = STUB(u)(st(c, 0), st(c, s));
     c->fl = (uint16_t)((sw & CODES) | HK_FL_FIXED);
-    take_status(c, u, sw & ~(uint32_t)HK_X87_C1, 0);
+    c->fpu.sw |= (uint16_t)(sw & HK_X87_EXC);
+    hk_x87_note(c, u);
     pops(c, u);
     HK_NEXT(c, u);
 }
