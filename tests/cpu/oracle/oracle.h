@@ -1,0 +1,272 @@
+/*
+ * The differential fuzzer: our CPU against the host's own.
+ *
+ * A case is a state, a few bytes of memory and a few bytes of code. Both
+ * sides start from it at the same linear addresses in ring 3 and run until
+ * the first exception (the trap flag, an int3 behind the code, or a fault),
+ * and everything a program could see afterwards has to be the same.
+ *
+ *   forms.c   asks the decoder which forms there are
+ *   insn.c    bytes for a form: prefixes, ModRM, immediates
+ *   values.c  random values with a bias to the interesting ones
+ *   gen.c     a case for a form
+ *   setup.c   registers and memory that a form needs to do something
+ *   sequence.c  a case of several instructions
+ *   native.c  the host's side: a crafted signal frame and a signal
+ *   guest.c   our side: a machine with the same pages
+ *   compare.c what counts as different, with the documented exceptions
+ *   report.c  shows a mismatch
+ *   fuzz.c    the loop over case numbers
+ *
+ * A case depends on the seed and its number alone, so that any of them can be
+ * repeated. Linux on x86-64 only. Not thread safe: fork for more.
+ */
+#ifndef HK_TESTS_ORACLE_H
+#define HK_TESTS_ORACLE_H
+
+#include "cpu/decode.h"
+#include "hv/state.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * The sandbox, the same linear addresses on both sides. Around the named
+ * areas nothing is mapped.
+ */
+enum {
+    ORACLE_PAGE = 4096,
+    ORACLE_CODE = 0x10000000, /* read and execute, filled with int3 */
+    ORACLE_CODE_SIZE = 2 * ORACLE_PAGE,
+    ORACLE_DATA = 0x10010000, /* read and write */
+    ORACLE_DATA_SIZE = 2 * ORACLE_PAGE,
+    ORACLE_STACK = 0x10020000, /* read and write */
+    ORACLE_STACK_SIZE = ORACLE_PAGE,
+    ORACLE_RESERVED = 0x200000, /* nothing else lives in this range */
+    ORACLE_LOW = 0x9000,        /* for 16-bit addresses, where allowed */
+    ORACLE_LOW_SIZE = ORACLE_PAGE,
+    ORACLE_MEM_SIZE = ORACLE_DATA_SIZE + ORACLE_STACK_SIZE + ORACLE_LOW_SIZE,
+
+    ORACLE_MAX_CODE = 512,
+    ORACLE_MAX_PATCHES = 4,
+    ORACLE_PATCH_SIZE = 512,
+    ORACLE_MAX_SEQUENCE = 30,
+};
+
+/* What a program in ring 3 can see of the CPU. */
+struct oracle_state {
+    uint64_t gpr[16];
+    uint64_t rip, rflags;
+    uint64_t fs_base, gs_base;
+    uint8_t fxsave[512] __attribute__((aligned(64)));
+};
+
+/* Bytes put into writable memory before the case. */
+struct oracle_patch {
+    uint32_t address, size;
+    uint8_t bytes[ORACLE_PATCH_SIZE];
+};
+
+enum oracle_mode {
+    ORACLE_STEP, /* trap flag set, one step */
+    ORACLE_RUN,  /* until the int3 behind the code */
+};
+
+struct oracle_form;
+
+struct oracle_case {
+    uint64_t number;
+    enum hk_code_size code_size; /* HK_CODE64, or HK_CODE32: compatibility */
+    enum oracle_mode mode;
+    uint32_t code_address, code_len;
+    uint8_t code[ORACLE_MAX_CODE];
+    uint32_t insn_count;
+    const struct oracle_form *form; /* of the only one, or NULL */
+    struct hk_insn insn;            /* the first instruction, decoded */
+    struct oracle_state in;
+    uint32_t patch_count;
+    struct oracle_patch patches[ORACLE_MAX_PATCHES];
+};
+
+/* `vector` of a case that did not end; it is not compared. */
+enum { ORACLE_TIMEOUT = 256 };
+
+struct oracle_result {
+    struct oracle_state out;
+    uint32_t vector; /* of the exception that ended it */
+    uint64_t error_code;
+    uint64_t cr2; /* page faults only, else 0 */
+};
+
+/* The writable memory of a side as three host pointers. */
+struct oracle_memory {
+    uint8_t *data, *stack, *low; /* low is NULL where the host refuses it */
+    uint8_t *code;
+};
+
+/* ---- forms.c ---- */
+
+/* One kind of instruction: what the generator varies is not part of it. */
+struct oracle_form {
+    enum hk_code_size code_size;
+    uint8_t op_prefix; /* 0, 0xf2 or 0xf3 */
+    bool opsize_prefix, rexw, lock, vex, vex_l;
+    uint8_t map, opcode;
+    uint8_t opcode_variants; /* 8: the low bits of the opcode are a register */
+    bool has_modrm, is_mem;
+    int8_t ext; /* fixed reg field of ModRM, or -1 */
+    int8_t rm;  /* fixed rm field, or -1 */
+    uint16_t op;
+    bool undefined;  /* expected to be #UD */
+    bool privileged; /* always faults in ring 3 */
+    uint64_t key;
+    char name[56];
+};
+
+/* Makes the catalogue; false when out of memory. */
+bool oracle_forms_init(void);
+size_t oracle_form_count(void);
+const struct oracle_form *oracle_form_get(size_t index);
+
+/* True when the decoded instruction is of that form. */
+bool oracle_form_is(const struct oracle_form *form, const struct hk_insn *insn);
+bool oracle_has_modrm(unsigned map, unsigned opcode);
+bool oracle_is_privileged(unsigned op);
+
+/* ---- values.c ---- */
+
+struct oracle_rng {
+    uint64_t state;
+};
+
+void oracle_rng_init(struct oracle_rng *rng, uint64_t seed, uint64_t number);
+uint64_t oracle_random(struct oracle_rng *rng);
+uint32_t oracle_below(struct oracle_rng *rng, uint32_t bound);
+bool oracle_percent(struct oracle_rng *rng, uint32_t percent);
+/* An integer, often a boundary of some width. */
+uint64_t oracle_integer(struct oracle_rng *rng);
+/* `size` bytes that look like numbers of one kind. */
+void oracle_number_bytes(struct oracle_rng *rng, uint8_t *to, uint32_t size);
+void oracle_random_fxsave(struct oracle_rng *rng, uint8_t image[512],
+                          bool unmasked);
+
+/* ---- insn.c ---- */
+
+/* How the generator asks for a memory operand. */
+struct oracle_place {
+    uint64_t target; /* wanted linear address */
+    uint32_t code_address;
+    uint16_t pointers; /* bit set of registers for base; 0: any */
+};
+
+/*
+ * Writes an instruction of `form` and decodes it. Registers of `state` that
+ * its memory operand uses are changed so that it lies at place->target, unless
+ * place->pointers is not 0, when they are taken as they are. Returns the
+ * length, 0 when nothing fitting was found.
+ */
+unsigned oracle_insn_make(struct oracle_rng *rng,
+                          const struct oracle_form *form,
+                          const struct oracle_place *place,
+                          struct oracle_state *state, uint8_t *bytes,
+                          struct hk_insn *insn);
+
+/* Linear address of the memory operand. */
+uint64_t oracle_insn_address(const struct hk_insn *insn,
+                             const struct oracle_state *state, uint64_t rip);
+
+/* ---- setup.c ---- */
+
+/* Where a memory operand of `size` bytes shall lie: mostly in the data area,
+ * aligned or not, sometimes across its middle or over its end. */
+uint64_t oracle_pick_target(struct oracle_rng *rng, uint32_t size, bool locked,
+                            bool is16);
+/* An address in the code area outside [from, to). */
+uint64_t oracle_pick_code(struct oracle_rng *rng, uint64_t from, uint64_t to);
+struct oracle_patch *oracle_add_patch(struct oracle_case *c, uint64_t address,
+                                      uint32_t size);
+/* Implicit operands of c->insn, and numbers in memory. */
+void oracle_setup_operands(struct oracle_rng *rng, struct oracle_case *c);
+
+/* ---- gen.c ---- */
+
+void oracle_random_state(struct oracle_rng *rng, struct oracle_case *c,
+                         bool unmasked);
+
+void oracle_case_single(struct oracle_case *c, const struct oracle_form *form,
+                        uint64_t seed, uint64_t number);
+
+/* ---- sequence.c ---- */
+
+void oracle_case_sequence(struct oracle_case *c, uint64_t seed,
+                          uint64_t number);
+
+/* ---- native.c ---- */
+
+/* 0, or a negative error with the reason in `why` (static storage). */
+int oracle_native_open(const char **why);
+void oracle_native_close(void);
+const struct oracle_memory *oracle_native_memory(void);
+void oracle_native_run(const struct oracle_case *c, struct oracle_result *r);
+
+/* ---- guest.c ---- */
+
+/* `has_low`: as in the host's memory. */
+int oracle_guest_open(bool has_low, const char **why);
+void oracle_guest_close(void);
+const struct oracle_memory *oracle_guest_memory(void);
+/* Memory of the guest was written by the fuzzer. */
+void oracle_guest_code_changed(const struct oracle_case *c);
+void oracle_guest_run(const struct oracle_case *c, struct oracle_result *r);
+
+/* ---- compare.c ---- */
+
+/* Blanks what is not compared, in both. */
+void oracle_normalise(const struct oracle_case *c, struct oracle_result *native,
+                      struct oracle_result *guest);
+bool oracle_results_equal(const struct oracle_result *a,
+                          const struct oracle_result *b);
+/* Also blanks what is not compared in memory. */
+bool oracle_memory_equal(const struct oracle_case *c,
+                         const struct oracle_memory *a,
+                         const struct oracle_memory *b);
+
+/* ---- report.c ---- */
+
+struct oracle_mismatch {
+    const struct oracle_case *c;
+    const struct oracle_result *native, *guest;
+    const struct oracle_memory *native_memory, *guest_memory;
+    uint64_t seed;
+    const char *what; /* "cold", "warm" */
+};
+
+void oracle_report(const struct oracle_mismatch *m);
+
+/* ---- fuzz.c ---- */
+
+struct oracle_options {
+    uint64_t seed, first, count, stride;
+    uint32_t report_limit; /* mismatches shown */
+    bool no_sequences, no_singles;
+    bool self;          /* native against native */
+    bool plant;         /* change a result now and then: must be found */
+    const char *filter; /* part of a form's name, or NULL */
+};
+
+struct oracle_totals {
+    uint64_t cases, sequences, mismatches, timeouts, unmade;
+    uint32_t *per_form; /* oracle_form_count() counters */
+    uint32_t *per_form_bad;
+};
+
+/* Both sides and the catalogue; 0, or a negative error and why. */
+int oracle_open(const char **why);
+void oracle_close(void);
+
+/* Runs cases first, first + stride, ... below first + count. */
+void oracle_fuzz(const struct oracle_options *options,
+                 struct oracle_totals *totals);
+
+#endif
