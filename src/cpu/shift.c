@@ -19,39 +19,43 @@
 #define COUNT32 31
 #define COUNT64 63
 
-/* All flags are written and none read (SHL, SHR, SAR; n is not 0). */
-#define KERNEL_ALL(name, insn, bits)                                  \
-    HK_INLINE uint##bits##_t name##bits(uint##bits##_t a, unsigned n, \
-                                        uint16_t *fl)                 \
-    {                                                                 \
-        uint16_t f;                                                   \
-        __asm__(insn " %%cl,%[a]" HK_ASM_FLAGS                        \
-                : [a] "+&r"(a), "=&a"(f)                              \
-                : "c"(n)                                              \
-                : "cc");                                              \
-        *fl = f;                                                      \
-        return a;                                                     \
+/*
+ * Kernels: the result of shifting `a` by `n`, which is not 0, and its flags.
+ * `written` matters to ROL and ROR only.
+ */
+
+/* All flags are written and none read (SHL, SHR, SAR). */
+#define KERNEL_ALL(name, insn, bits)                                    \
+    HK_INLINE uint##bits##_t name##bits(uint##bits##_t a, unsigned n,   \
+                                        unsigned written, uint16_t *fl) \
+    {                                                                   \
+        uint16_t f;                                                     \
+        __asm__(insn " %%cl,%[a]" HK_ASM_FLAGS                          \
+                : [a] "+&r"(a), "=&a"(f)                                \
+                : "c"(n)                                                \
+                : "cc");                                                \
+        *fl = f;                                                        \
+        return a;                                                       \
     }
 
-/* CF and OF are written, none read (ROL, ROR; n is not 0). */
-#define KERNEL_SOME(name, insn, bits)                                 \
-    HK_INLINE uint##bits##_t name##bits(uint##bits##_t a, unsigned n, \
-                                        uint16_t *fl)                 \
-    {                                                                 \
-        const unsigned written = HK_FL_CF | HK_FL_OF;                 \
-        uint16_t f;                                                   \
-        __asm__(insn " %%cl,%[a]" HK_ASM_FLAGS                        \
-                : [a] "+&r"(a), "=&a"(f)                              \
-                : "c"(n)                                              \
-                : "cc");                                              \
-        *fl = (uint16_t)((*fl & ~written) | (f & written));           \
-        return a;                                                     \
+/* `written` of CF and OF are written, none read (ROL, ROR). */
+#define KERNEL_SOME(name, insn, bits)                                   \
+    HK_INLINE uint##bits##_t name##bits(uint##bits##_t a, unsigned n,   \
+                                        unsigned written, uint16_t *fl) \
+    {                                                                   \
+        uint16_t f;                                                     \
+        __asm__(insn " %%cl,%[a]" HK_ASM_FLAGS                          \
+                : [a] "+&r"(a), "=&a"(f)                                \
+                : "c"(n)                                                \
+                : "cc");                                                \
+        *fl = (uint16_t)((*fl & ~written) | (f & written));             \
+        return a;                                                       \
     }
 
 /* CF is read as well (RCL, RCR): all flags go in and out. */
 #define KERNEL_CARRY(name, insn, bits)                                      \
     HK_INLINE uint##bits##_t name##bits(uint##bits##_t a, unsigned n,       \
-                                        uint16_t *fl)                       \
+                                        unsigned written, uint16_t *fl)     \
     {                                                                       \
         uint16_t f = *fl;                                                   \
         __asm__("addb $127,%%al\n\tsahf\n\t" insn " %%cl,%[a]" HK_ASM_FLAGS \
@@ -77,14 +81,14 @@
         unsigned n = HK_R8(c, 8) & COUNT##bits;                                \
         uint##bits##_t a = HK_R##bits(c, u->dst);                              \
         if (n != 0)                                                            \
-            a = name##bits(a, n, &c->fl);                                      \
+            a = name##bits(a, n, u->src, &c->fl);                              \
         SETR##bits(c, u->dst, a);                                              \
         HK_NEXT(c, u);                                                         \
     }                                                                          \
     static struct hk_uop *name##_imm##bits(struct hk_cpu *c, struct hk_uop *u) \
     {                                                                          \
         uint##bits##_t a = HK_R##bits(c, u->dst);                              \
-        a = name##bits(a, (unsigned)u->imm, &c->fl);                           \
+        a = name##bits(a, (unsigned)u->imm, u->src, &c->fl);                   \
         SETR##bits(c, u->dst, a);                                              \
         HK_NEXT(c, u);                                                         \
     }
@@ -180,6 +184,17 @@ static void emit_zero_count(struct hk_builder *b, const struct hk_insn *i,
         hk_emit(b, op_zero_extend, 0)->dst = dst;
 }
 
+/*
+ * Rotating a register by an immediate other than 1 leaves OF alone on hosts;
+ * by CL and in memory it does not.
+ */
+static uint16_t rotate_flags(const struct hk_insn *i, unsigned n)
+{
+    bool keeps_of = i->opnd[0].kind != HK_OPND_MEM &&
+                    i->opnd[1].kind == HK_OPND_IMM && n != 1;
+    return (uint16_t)(keeps_of ? HK_FL_CF : HK_FL_CF | HK_FL_OF);
+}
+
 void hk_emit_shift(struct hk_builder *b, const struct hk_insn *i)
 {
     const struct shift_row *row = &rows[i->op - HK_OP_ROL];
@@ -198,6 +213,7 @@ void hk_emit_shift(struct hk_builder *b, const struct hk_insn *i)
         u = hk_emit_fl(b, row->cl[size], row->cl_nf[size],
                        HK_UF_READS | HK_UF_WRITES);
     u->dst = dst;
+    u->src = rotate_flags(i, n);
     u->imm = n;
     hk_emit_writeback(b, 0, dst);
 }
