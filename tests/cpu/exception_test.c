@@ -19,7 +19,8 @@ static struct tiny_end run64(const uint8_t *code, const uint8_t *end,
 
 #define RUN64(name) run64(name, name##_end, NULL)
 
-/* ---- single exceptions ------------------------------------------------------ */
+/* ---- single exceptions ------------------------------------------------------
+ */
 
 TINY_ASM(code_div0, 64, "xor %ecx, %ecx; div %ecx; hlt");
 TINY_ASM(code_div_big, 64, "mov $5, %edx; mov $3, %ecx; div %ecx; hlt");
@@ -58,8 +59,7 @@ static void undefined_instructions_are_faults(void **state)
     assert_int_equal(RUN64(code_mov_cr1).vector, HK_VEC_UD);
 }
 
-TINY_ASM(code_long, 64,
-         ".fill 15, 1, 0x66; nop; hlt");
+TINY_ASM(code_long, 64, ".fill 15, 1, 0x66; nop; hlt");
 
 static void an_instruction_over_15_bytes_is_gp(void **state)
 {
@@ -75,8 +75,7 @@ TINY_ASM(code_noncanonical_stack, 64,
          "movabs $0x800000000010, %rsp; push %rax; hlt");
 TINY_ASM(code_noncanonical_rbp, 64,
          "movabs $0x800000000010, %rbp; mov (%rbp), %rax; hlt");
-TINY_ASM(code_noncanonical_jump, 64,
-         "movabs $0x800000000000, %rsi; jmp *%rsi");
+TINY_ASM(code_noncanonical_jump, 64, "movabs $0x800000000000, %rsi; jmp *%rsi");
 
 static void addresses_must_be_canonical(void **state)
 {
@@ -157,10 +156,10 @@ static void int1_from_ring_3_needs_no_dpl(void **state)
     tiny_free(vm);
 }
 
-/* ---- single step ---------------------------------------------------------------- */
+/* ---- single step
+ * ---------------------------------------------------------------- */
 
-TINY_ASM(code_step, 64,
-         "pushfq; orl $0x100, (%rsp); popfq; nop; nop; hlt");
+TINY_ASM(code_step, 64, "pushfq; orl $0x100, (%rsp); popfq; nop; nop; hlt");
 TINY_ASM(code_step_ss, 64,
          "pushfq; orl $0x100, (%rsp); popfq; mov %ax, %ss; nop; nop; hlt");
 
@@ -186,7 +185,8 @@ static void mov_ss_delays_the_single_step_trap(void **state)
     tiny_free(vm);
 }
 
-/* ---- frames ----------------------------------------------------------------------- */
+/* ---- frames
+ * ----------------------------------------------------------------------- */
 
 static void an_ist_gate_switches_stacks_at_the_same_privilege(void **state)
 {
@@ -230,8 +230,8 @@ static void a_trap_gate_leaves_if_alone(void **state)
     for (int trap = 0; trap < 2; trap++) {
         struct tiny_vm *vm = tiny_new(TINY_LONG, 1);
         TINY_LOAD(vm, code_int3);
-        tiny_set_gate(vm, 3, TINY_STUBS + 48, TINY_CS64,
-                      (uint8_t)(0x8e + trap), 0);
+        tiny_set_gate(vm, 3, TINY_STUBS + 48, TINY_CS64, (uint8_t)(0x8e + trap),
+                      0);
         vm->cpu[0].state.rflags |= HK_RF_IF;
         struct tiny_end e = tiny_run(vm);
         assert_true(e.rflags & HK_RF_IF);
@@ -283,7 +283,8 @@ static void iret_checks_what_it_returns_to(void **state)
     assert_int_equal(s.gpr[HK_RSP], TINY_STACK);
 }
 
-/* ---- REP and restarts -------------------------------------------------------------- */
+/* ---- REP and restarts
+ * -------------------------------------------------------------- */
 
 TINY_ASM(code_rep_movs, 64, "cld; rep movsb; hlt");
 TINY_ASM(code_rep_movs_down, 64, "std; rep movsb; hlt");
@@ -341,8 +342,8 @@ static void a_fault_inside_a_rep_string_restarts_there(void **state)
         {C(code_rep_movs_down), HOLE + 0x1003, TINY_DATA + 0x900, 200, 196,
          HOLE + 0xfff, TINY_DATA + 0x900 - 4, 0},
         {C(code_rep_stos), 5, HOLE - 64, 32, 24, 5, HOLE, 2},
-        {C(code_repe_cmps), TINY_DATA, HOLE - 64, 64, 32, TINY_DATA + 64,
-         HOLE, 0},
+        {C(code_repe_cmps), TINY_DATA, HOLE - 64, 64, 32, TINY_DATA + 64, HOLE,
+         0},
         {C(code_rep_lods), HOLE - 16, 5, 8, 4, HOLE, 5, 0},
         {C(code_repne_scas), 5, HOLE - 16, 32, 16, 5, HOLE, 0},
         {C(code_rep_outs), HOLE - 16, 5, 32, 16, HOLE, 5, 0},
@@ -401,8 +402,7 @@ static void a_fetch_across_a_page_faults_at_the_second_page(void **state)
 {
     struct tiny_vm *vm = tiny_new(TINY_LONG, 1);
     uint64_t start = HOLE - 16; /* the MOV begins 3 bytes before HOLE */
-    tiny_put(vm, start, code_nops,
-             (size_t)(code_nops_end - code_nops));
+    tiny_put(vm, start, code_nops, (size_t)(code_nops_end - code_nops));
     vm->cpu[0].state.rip = start;
     tiny_set_pte(vm, HOLE, 0);
     struct tiny_end e = tiny_run(vm);
@@ -418,7 +418,8 @@ static void a_fetch_across_a_page_faults_at_the_second_page(void **state)
     tiny_free(vm);
 }
 
-/* ---- exceptions of exceptions -------------------------------------------------------- */
+/* ---- exceptions of exceptions
+ * -------------------------------------------------------- */
 
 static void an_absent_gate_is_np_with_the_vector(void **state)
 {
@@ -504,7 +505,8 @@ static void an_empty_idt_shuts_down(void **state)
     tiny_free(vm);
 }
 
-/* ---- interrupts ------------------------------------------------------------------------ */
+/* ---- interrupts
+ * ------------------------------------------------------------------------ */
 
 TINY_ASM(code_sti_hlt, 64, "sti; hlt; hlt");
 TINY_ASM(code_sti_cli, 64, "sti; cli; nop; hlt");

@@ -109,10 +109,11 @@ static void ring_3_needs_a_user_page(void **state)
     static const struct cell k[] = {
         {.user = true, .access = READ, .pte = P | W, .err = ERR_P | ERR_U},
         {.user = true, .access = READ, .pte = P | U, .err = -1},
-        {.user = true, .access = WRITE, .pte = P | W,
+        {.user = true,
+         .access = WRITE,
+         .pte = P | W,
          .err = ERR_P | ERR_U | ERR_W},
-        {.user = true, .access = FETCH, .pte = P | W,
-         .err = ERR_P | ERR_U},
+        {.user = true, .access = FETCH, .pte = P | W, .err = ERR_P | ERR_U},
         {.user = true, .access = FETCH, .pte = P | U, .err = -1},
     };
     check_cells(k, HK_COUNT(k));
@@ -121,9 +122,14 @@ static void ring_3_needs_a_user_page(void **state)
 static void ring_3_needs_a_writable_page(void **state)
 {
     static const struct cell k[] = {
-        {.user = true, .access = WRITE, .pte = P | U,
+        {.user = true,
+         .access = WRITE,
+         .pte = P | U,
          .err = ERR_P | ERR_U | ERR_W},
-        {.user = true, .access = WRITE, .pte = P | U, .cr0 = HK_CR0_WP,
+        {.user = true,
+         .access = WRITE,
+         .pte = P | U,
+         .cr0 = HK_CR0_WP,
          .err = ERR_P | ERR_U | ERR_W},
         {.user = true, .access = WRITE, .pte = P | W | U, .err = -1},
     };
@@ -135,8 +141,7 @@ static void wp_decides_about_supervisor_writes(void **state)
     static const struct cell k[] = {
         {.access = WRITE, .pte = P, .err = -1},
         {.access = WRITE, .pte = P, .cr0 = HK_CR0_WP, .err = ERR_P | ERR_W},
-        {.access = WRITE, .pte = P | U, .cr0 = HK_CR0_WP,
-         .err = ERR_P | ERR_W},
+        {.access = WRITE, .pte = P | U, .cr0 = HK_CR0_WP, .err = ERR_P | ERR_W},
         {.access = WRITE, .pte = P | W, .cr0 = HK_CR0_WP, .err = -1},
     };
     check_cells(k, HK_COUNT(k));
@@ -146,7 +151,10 @@ static void nx_forbids_fetches_only(void **state)
 {
     static const struct cell k[] = {
         {.access = FETCH, .pte = P | NX, .nxe = true, .err = ERR_P | ERR_ID},
-        {.user = true, .access = FETCH, .pte = P | U | NX, .nxe = true,
+        {.user = true,
+         .access = FETCH,
+         .pte = P | U | NX,
+         .nxe = true,
          .err = ERR_P | ERR_U | ERR_ID},
         {.access = READ, .pte = P | NX, .nxe = true, .err = -1},
         {.access = WRITE, .pte = P | W | NX, .nxe = true, .err = -1},
@@ -169,7 +177,9 @@ static void address_bits_beyond_the_physical_are_reserved(void **state)
     static const struct cell k[] = {
         {.access = READ, .pte = P | 1ull << 46, .err = ERR_P | ERR_RSVD},
         {.access = READ, .pte = P | 1ull << 51, .err = ERR_P | ERR_RSVD},
-        {.user = true, .access = WRITE, .pte = P | W | U | 1ull << 51,
+        {.user = true,
+         .access = WRITE,
+         .pte = P | W | U | 1ull << 51,
          .err = ERR_P | ERR_W | ERR_U | ERR_RSVD},
         {.access = READ, .pte = P | 1ull << 52, .err = -1},
         {.access = READ, .pte = 1ull << 51, .err = 0},
@@ -180,12 +190,17 @@ static void address_bits_beyond_the_physical_are_reserved(void **state)
 static void smep_forbids_supervisor_fetches_from_user_pages(void **state)
 {
     static const struct cell k[] = {
-        {.access = FETCH, .pte = P | U, .cr4 = HK_CR4_SMEP,
+        {.access = FETCH,
+         .pte = P | U,
+         .cr4 = HK_CR4_SMEP,
          .err = ERR_P | ERR_ID},
         {.access = FETCH, .pte = P, .cr4 = HK_CR4_SMEP, .err = -1},
         {.access = FETCH, .pte = 0, .cr4 = HK_CR4_SMEP, .err = ERR_ID},
         {.access = READ, .pte = P | U, .cr4 = HK_CR4_SMEP, .err = -1},
-        {.user = true, .access = FETCH, .pte = P | U, .cr4 = HK_CR4_SMEP,
+        {.user = true,
+         .access = FETCH,
+         .pte = P | U,
+         .cr4 = HK_CR4_SMEP,
          .err = -1},
     };
     check_cells(k, HK_COUNT(k));
@@ -195,15 +210,26 @@ static void smap_forbids_supervisor_data_on_user_pages(void **state)
 {
     static const struct cell k[] = {
         {.access = READ, .pte = P | U, .cr4 = HK_CR4_SMAP, .err = ERR_P},
-        {.access = WRITE, .pte = P | U | W, .cr4 = HK_CR4_SMAP,
+        {.access = WRITE,
+         .pte = P | U | W,
+         .cr4 = HK_CR4_SMAP,
          .err = ERR_P | ERR_W},
-        {.access = READ, .pte = P | U, .cr4 = HK_CR4_SMAP, .stac = true,
+        {.access = READ,
+         .pte = P | U,
+         .cr4 = HK_CR4_SMAP,
+         .stac = true,
          .err = -1},
-        {.access = WRITE, .pte = P | U | W, .cr4 = HK_CR4_SMAP, .stac = true,
+        {.access = WRITE,
+         .pte = P | U | W,
+         .cr4 = HK_CR4_SMAP,
+         .stac = true,
          .err = -1},
         {.access = READ, .pte = P, .cr4 = HK_CR4_SMAP, .err = -1},
         {.access = FETCH, .pte = P | U, .cr4 = HK_CR4_SMAP, .err = -1},
-        {.user = true, .access = READ, .pte = P | U, .cr4 = HK_CR4_SMAP,
+        {.user = true,
+         .access = READ,
+         .pte = P | U,
+         .cr4 = HK_CR4_SMAP,
          .err = -1},
     };
     check_cells(k, HK_COUNT(k));
@@ -369,9 +395,9 @@ static void a_crossing_write_that_faults_writes_nothing(void **state)
 
 /* Reads, changes the PTE (pointer in rdi, value in rbx), reads again after
  * one instruction that may or may not drop the translation. */
-#define REMAP(name, how)                                                       \
-    TINY_ASM(name, 64,                                                         \
-             "mov (%rsi), %rax; mov %rbx, (%rdi);" how                         \
+#define REMAP(name, how)                               \
+    TINY_ASM(name, 64,                                 \
+             "mov (%rsi), %rax; mov %rbx, (%rdi);" how \
              "; mov (%rsi), %rcx; hlt")
 REMAP(code_remap_invlpg, "invlpg (%rsi)");
 REMAP(code_remap_invlpg_far, "invlpg 0x1ff000(%rsi)");
@@ -430,7 +456,8 @@ static void invlpg_drops_a_large_page_as_a_whole(void **state)
     tiny_free(vm);
 }
 
-/* ---- 32-bit and PAE paging ------------------------------------------------- */
+/* ---- 32-bit and PAE paging -------------------------------------------------
+ */
 
 TINY_ASM(code32_write, 32, "mov %eax, (%esi); hlt");
 TINY_ASM(code32_read, 32, "mov (%esi), %eax; hlt");

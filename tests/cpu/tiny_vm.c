@@ -14,8 +14,7 @@ static uint64_t port_read(void *vcpu, uint16_t port, uint32_t size)
     return t->port_value;
 }
 
-static void port_write(void *vcpu, uint16_t port, uint32_t size,
-                       uint64_t value)
+static void port_write(void *vcpu, uint16_t port, uint32_t size, uint64_t value)
 {
     struct tiny_cpu *t = vcpu;
     t->port = port;
@@ -155,7 +154,8 @@ static const struct hk_cpu_host host = {
     .safepoint = safepoint,
 };
 
-/* ---- guest memory ---------------------------------------------------------- */
+/* ---- guest memory ----------------------------------------------------------
+ */
 
 void tiny_put(struct tiny_vm *vm, uint64_t gpa, const void *bytes, size_t len)
 {
@@ -224,7 +224,8 @@ void tiny_set_gate(struct tiny_vm *vm, unsigned vector, uint64_t offset,
         tiny_set64(vm, at + 8, offset >> 32);
 }
 
-/* ---- modes --------------------------------------------------------------------- */
+/* ---- modes
+ * --------------------------------------------------------------------- */
 
 static void fill_gdt(struct tiny_vm *vm, bool is64)
 {
@@ -263,8 +264,7 @@ static void start_protected(struct tiny_vm *vm, struct hk_vcpu_state *s,
         s->cr0 |= HK_CR0_PG | HK_CR0_WP;
         s->cr3 = TINY_PML4;
         s->cr4 |= HK_CR4_PAE | HK_CR4_PGE;
-        s->efer =
-            HK_EFER_LME | HK_EFER_LMA | HK_EFER_SCE | HK_EFER_NXE;
+        s->efer = HK_EFER_LME | HK_EFER_LMA | HK_EFER_SCE | HK_EFER_NXE;
     } else {
         uint64_t stack0 = (uint64_t)TINY_DS << 32 | TINY_STACK0;
         tiny_set64(vm, TINY_TSS + 4, stack0);
@@ -348,8 +348,7 @@ void tiny_load(struct tiny_vm *vm, const uint8_t *code, const uint8_t *end)
     tiny_put(vm, vm->cpu[0].state.rip, code, (size_t)(end - code));
 }
 
-void tiny_load_user(struct tiny_vm *vm, const uint8_t *code,
-                    const uint8_t *end)
+void tiny_load_user(struct tiny_vm *vm, const uint8_t *code, const uint8_t *end)
 {
     struct hk_vcpu_state *s = &vm->cpu[0].state;
     bool is64 = (s->efer & HK_EFER_LMA) != 0;
@@ -360,7 +359,8 @@ void tiny_load_user(struct tiny_vm *vm, const uint8_t *code,
     tiny_put(vm, TINY_USER_CODE, code, (size_t)(end - code));
 }
 
-/* ---- running --------------------------------------------------------------------- */
+/* ---- running
+ * --------------------------------------------------------------------- */
 
 static bool has_error_code(int v)
 {

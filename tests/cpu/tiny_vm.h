@@ -23,9 +23,9 @@ enum {
     TINY_PML4 = 0x10000,
     TINY_PDPT = 0x11000,
     TINY_PD = 0x12000,
-    TINY_PT = 0x13000, /* 4K pages of the first 2 MiB */
-    TINY_CODE = 0x20000, /* supervisor */
-    TINY_DATA = 0x28000, /* supervisor */
+    TINY_PT = 0x13000,     /* 4K pages of the first 2 MiB */
+    TINY_CODE = 0x20000,   /* supervisor */
+    TINY_DATA = 0x28000,   /* supervisor */
     TINY_STACK = 0x60000,  /* top; supervisor */
     TINY_STACK0 = 0x68000, /* RSP0 of the TSS */
     TINY_IST1 = 0x6c000,
@@ -116,12 +116,12 @@ struct tiny_end tiny_run_cpu(struct tiny_vm *vm, unsigned n, uint64_t budget);
 struct tiny_end tiny_run(struct tiny_vm *vm);
 
 /* Assembles `text` (AT&T) into name .. name_end; mode is 16, 32 or 64. */
-#define TINY_ASM(name, mode, text)                                             \
-    extern const uint8_t name[], name##_end[];                                 \
-    __asm__(".pushsection .rodata\n"                                           \
-            ".globl " #name "\n" #name ":\n"                                   \
-            ".code" #mode "\n" text "\n"                                       \
-            ".globl " #name "_end\n" #name "_end:\n"                           \
+#define TINY_ASM(name, mode, text)                   \
+    extern const uint8_t name[], name##_end[];       \
+    __asm__(".pushsection .rodata\n"                 \
+            ".globl " #name "\n" #name ":\n"         \
+            ".code" #mode "\n" text "\n"             \
+            ".globl " #name "_end\n" #name "_end:\n" \
             ".code64\n.popsection\n")
 
 #define TINY_LOAD(vm, name) tiny_load((vm), name, name##_end)
