@@ -211,7 +211,7 @@ static void drop_write_entries(struct hk_cpu *c, const uint8_t *host)
         for (unsigned i = 0; i < HK_TLB_SIZE; i++) {
             struct hk_tlb_entry *e = &c->views[v].wr[i];
             if (e->tag + e->addend == (uintptr_t)host)
-                e->tag = HK_TLB_EMPTY;
+                e->tag = HK_TLB_EMPTY(i);
         }
     }
 }

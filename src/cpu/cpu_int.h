@@ -178,7 +178,12 @@ struct hk_tlb_entry {
     uintptr_t addend; /* host = address + addend */
 };
 
-#define HK_TLB_EMPTY (1ull << 62) /* not canonical: never matches */
+/*
+ * The tag of an empty entry: a page that is looked up in the slot beside it,
+ * so no address matches here, canonical or not.
+ */
+#define HK_TLB_EMPTY(slot) (1ull << 62 | ((uint64_t)(slot) ^ 1) << 12)
+
 enum {
     HK_TLB_SIZE = 1024,
     HK_ITLB_SIZE = 512,

@@ -315,7 +315,7 @@ static void drop_area(struct hk_cpu *c, struct hk_tlb_entry *e, uint64_t la)
     unsigned first = (unsigned)(la >> 12) & (HK_TLB_SIZE - 1) & ~511u;
     for (unsigned n = first; n < first + 512; n++) {
         if ((e[n].tag ^ la) >> 21 == 0)
-            e[n].tag = HK_TLB_EMPTY;
+            e[n].tag = HK_TLB_EMPTY(n);
     }
 }
 
@@ -335,7 +335,7 @@ void hk_mmu_invalidate(struct hk_cpu *c, uint64_t la)
     }
     for (unsigned n = 0; n < HK_ITLB_SIZE; n++) {
         if ((c->itlb[n].tag ^ la) >> 21 == 0)
-            c->itlb[n].tag = HK_TLB_EMPTY;
+            c->itlb[n].tag = HK_TLB_EMPTY(n);
     }
 }
 

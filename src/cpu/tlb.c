@@ -22,8 +22,8 @@
 static void clear_view(struct hk_tlb_view *v)
 {
     for (unsigned i = 0; i < HK_TLB_SIZE; i++) {
-        v->rd[i].tag = HK_TLB_EMPTY;
-        v->wr[i].tag = HK_TLB_EMPTY;
+        v->rd[i].tag = HK_TLB_EMPTY(i);
+        v->wr[i].tag = HK_TLB_EMPTY(i);
     }
 }
 
@@ -32,7 +32,7 @@ void hk_tlb_flush_all(struct hk_cpu *c)
     for (unsigned i = 0; i < HK_VIEW_COUNT; i++)
         clear_view(&c->views[i]);
     for (unsigned i = 0; i < HK_ITLB_SIZE; i++)
-        c->itlb[i].tag = HK_TLB_EMPTY;
+        c->itlb[i].tag = HK_TLB_EMPTY(i);
     c->tlb_logged = 0;
     c->link = NULL;
 }
@@ -48,14 +48,14 @@ void hk_tlb_flush_nonglobal(struct hk_cpu *c)
         struct hk_tlb_view *v = &c->views[at >> 11];
         unsigned slot = at & (HK_TLB_SIZE - 1);
         if ((at & HK_TLB_SIZE) != 0)
-            v->wr[slot].tag = HK_TLB_EMPTY;
+            v->wr[slot].tag = HK_TLB_EMPTY(slot);
         else
-            v->rd[slot].tag = HK_TLB_EMPTY;
+            v->rd[slot].tag = HK_TLB_EMPTY(slot);
     }
     c->tlb_logged = 0;
     for (unsigned i = 0; i < HK_ITLB_SIZE; i++) {
         if (!c->itlb[i].global)
-            c->itlb[i].tag = HK_TLB_EMPTY;
+            c->itlb[i].tag = HK_TLB_EMPTY(i);
     }
     c->link = NULL;
 }
@@ -64,10 +64,11 @@ void hk_tlb_flush_page(struct hk_cpu *c, uint64_t la)
 {
     unsigned slot = hk_tlb_slot(la);
     for (unsigned i = 0; i < HK_VIEW_COUNT; i++) {
-        c->views[i].rd[slot].tag = HK_TLB_EMPTY;
-        c->views[i].wr[slot].tag = HK_TLB_EMPTY;
+        c->views[i].rd[slot].tag = HK_TLB_EMPTY(slot);
+        c->views[i].wr[slot].tag = HK_TLB_EMPTY(slot);
     }
-    hk_itlb_slot(c, la)->tag = HK_TLB_EMPTY;
+    struct hk_itlb_entry *code = hk_itlb_slot(c, la);
+    code->tag = HK_TLB_EMPTY(code - c->itlb);
     c->link = NULL;
 }
 
