@@ -285,9 +285,9 @@ struct hk_cpu {
     uint64_t cr0, cr2, cr3, cr4, xcr0;
     uint64_t dr[8];
     struct hk_msrs msr;
-    uint8_t dbg_hits;  /* data breakpoints that this instruction has hit */
-    bool dbg_detect;   /* the pending #DB is DR7.GD's */
-    bool dbg_keep_rf;  /* RF was loaded by this very instruction */
+    uint8_t dbg_hits; /* data breakpoints that this instruction has hit */
+    bool dbg_detect;  /* the pending #DB is DR7.GD's */
+    bool dbg_keep_rf; /* RF was loaded by this very instruction */
     uint64_t large_2m[64], large_1g; /* areas with large pages, see mmu.c */
     struct hk_fpu fpu;
     uint64_t phys_mask; /* valid physical address bits */
