@@ -8,6 +8,7 @@
  */
 #include "cpu/atomic_int.h"
 #include "cpu/block_int.h"
+#include "cpu/bmi_int.h"
 #include "cpu/mem_int.h"
 #include "cpu/sse.h"
 #include "cpu/uop_int.h"
@@ -240,13 +241,57 @@ void hk_emit_bt(struct hk_builder *b, const struct hk_insn *i)
     u->imm = i->imm & (i->opnd[0].size * 8u - 1);
 }
 
-/* ---- scans and counts ------------------------------------------------------
- */
+/* ---- what the host has ------------------------------------------------- */
+
+enum { HOST_BMI1 = 1, HOST_BMI2 = 2, HOST_LZCNT = 4, HOST_ASKED = 8 };
+
+static unsigned ask_host(void)
+{
+    unsigned a, b, c, d, has = HOST_ASKED;
+    if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) {
+        has |= b >> 3 & 1 ? HOST_BMI1 : 0;
+        has |= b >> 8 & 1 ? HOST_BMI2 : 0;
+    }
+    if (__get_cpuid(0x80000001, &a, &b, &c, &d))
+        has |= c >> 5 & 1 ? HOST_LZCNT : 0;
+    return has;
+}
+
+/* CPUID traps in a VM and is slow there: asked once. */
+static bool host_has(unsigned features)
+{
+    static _Atomic unsigned known;
+    if (known == 0)
+        known = ask_host();
+    return (known & features) == features;
+}
+
+/* For hosts without: `disp` is the operation, 8 << `scale` its size. */
+static struct hk_uop *op_plain(struct hk_cpu *c, struct hk_uop *u)
+{
+    unsigned bits = 8u << u->scale;
+    uint64_t v = hk_bmi_compute((enum hk_op)u->disp, bits, HK_R64(c, u->src),
+                                HK_R64(c, (unsigned)u->imm), &c->fl);
+    if (bits == 16)
+        HK_R16(c, u->dst) = (uint16_t)v;
+    else
+        HK_R64(c, u->dst) = v;
+    HK_NEXT(c, u);
+}
+
+static struct hk_uop *emit_plain(struct hk_builder *b, const struct hk_insn *i)
+{
+    struct hk_uop *u = hk_emit(b, op_plain, PARTIAL);
+    u->disp = i->op;
+    u->scale = (uint8_t)(size_index(i->opnd[0].size) + 1);
+    return u;
+}
+
+/* ---- scans and counts --------------------------------------------------- */
 
 /*
  * The whole destination goes in and out, so that a zero source leaves of it
- * what the host leaves. TZCNT and LZCNT are BSF and BSR on a host without
- * them, as they should be.
+ * what the host leaves.
  */
 #define SCAN(name, insn, mod, bits)                                           \
     static struct hk_uop *name##bits(struct hk_cpu *c, struct hk_uop *u)      \
@@ -310,7 +355,12 @@ void hk_emit_bitscan(struct hk_builder *b, const struct hk_insn *i)
     unsigned op = i->op - HK_OP_BSF;
     unsigned size = size_index(i->opnd[0].size);
     uint16_t src = hk_emit_operand(b, 1, HK_OFF_TMP, HK_ACC_READ);
-    struct hk_uop *u = hk_emit_fl(b, fl[op][size], nf[op][size], HK_UF_WRITES);
+    struct hk_uop *u;
+    if ((i->op == HK_OP_TZCNT && !host_has(HOST_BMI1)) ||
+        (i->op == HK_OP_LZCNT && !host_has(HOST_LZCNT)))
+        u = emit_plain(b, i);
+    else
+        u = hk_emit_fl(b, fl[op][size], nf[op][size], HK_UF_WRITES);
     u->dst = hk_reg_offset(&i->opnd[0]);
     u->src = src;
 }
@@ -408,65 +458,48 @@ static struct hk_uop *rorx64(struct hk_cpu *c, struct hk_uop *u)
 
 struct bmi_row {
     hk_uop_fn fn[2];
-    uint8_t leaf_bit; /* CPUID leaf 7, EBX: 3 is BMI1, 8 is BMI2 */
+    uint8_t needs; /* of the host; without it hk_bmi_compute does it */
     uint8_t info;
 };
 
-#define BMI_ROW(name, bit, info)        \
-    {                                   \
-        {name##32, name##64}, bit, info \
+#define BMI_ROW(name, needs, info)        \
+    {                                     \
+        {name##32, name##64}, needs, info \
     }
 
 static const struct bmi_row bmi_rows[] = {
-    [HK_OP_ANDN - HK_OP_ANDN] = BMI_ROW(andn, 3, HK_UF_WRITES),
-    [HK_OP_BEXTR - HK_OP_ANDN] = BMI_ROW(bextr, 3, HK_UF_WRITES),
-    [HK_OP_BLSI - HK_OP_ANDN] = BMI_ROW(blsi, 3, HK_UF_WRITES),
-    [HK_OP_BLSMSK - HK_OP_ANDN] = BMI_ROW(blsmsk, 3, HK_UF_WRITES),
-    [HK_OP_BLSR - HK_OP_ANDN] = BMI_ROW(blsr, 3, HK_UF_WRITES),
-    [HK_OP_BZHI - HK_OP_ANDN] = BMI_ROW(bzhi, 8, HK_UF_WRITES),
-    [HK_OP_MULX - HK_OP_ANDN] = BMI_ROW(mulx, 8, 0),
-    [HK_OP_PDEP - HK_OP_ANDN] = BMI_ROW(pdep, 8, 0),
-    [HK_OP_PEXT - HK_OP_ANDN] = BMI_ROW(pext, 8, 0),
-    [HK_OP_RORX - HK_OP_ANDN] = BMI_ROW(rorx, 8, 0),
-    [HK_OP_SARX - HK_OP_ANDN] = BMI_ROW(sarx, 8, 0),
-    [HK_OP_SHLX - HK_OP_ANDN] = BMI_ROW(shlx, 8, 0),
-    [HK_OP_SHRX - HK_OP_ANDN] = BMI_ROW(shrx, 8, 0),
+    [HK_OP_ANDN - HK_OP_ANDN] = BMI_ROW(andn, HOST_BMI1, HK_UF_WRITES),
+    [HK_OP_BEXTR - HK_OP_ANDN] = BMI_ROW(bextr, HOST_BMI1, HK_UF_WRITES),
+    [HK_OP_BLSI - HK_OP_ANDN] = BMI_ROW(blsi, HOST_BMI1, HK_UF_WRITES),
+    [HK_OP_BLSMSK - HK_OP_ANDN] = BMI_ROW(blsmsk, HOST_BMI1, HK_UF_WRITES),
+    [HK_OP_BLSR - HK_OP_ANDN] = BMI_ROW(blsr, HOST_BMI1, HK_UF_WRITES),
+    [HK_OP_BZHI - HK_OP_ANDN] = BMI_ROW(bzhi, HOST_BMI2, HK_UF_WRITES),
+    [HK_OP_MULX - HK_OP_ANDN] = BMI_ROW(mulx, 0, 0),
+    [HK_OP_PDEP - HK_OP_ANDN] = BMI_ROW(pdep, HOST_BMI2, 0),
+    [HK_OP_PEXT - HK_OP_ANDN] = BMI_ROW(pext, HOST_BMI2, 0),
+    [HK_OP_RORX - HK_OP_ANDN] = BMI_ROW(rorx, 0, 0),
+    [HK_OP_SARX - HK_OP_ANDN] = BMI_ROW(sarx, HOST_BMI2, 0),
+    [HK_OP_SHLX - HK_OP_ANDN] = BMI_ROW(shlx, HOST_BMI2, 0),
+    [HK_OP_SHRX - HK_OP_ANDN] = BMI_ROW(shrx, HOST_BMI2, 0),
 };
-
-/* CPUID traps in a VM and is slow there: asked once. */
-static uint32_t host_leaf7_ebx(void)
-{
-    static _Atomic uint32_t known;
-    enum { ASKED = 1u << 31 }; /* AVX512VL, of no interest here */
-    if ((known & ASKED) == 0) {
-        unsigned a, b = 0, c, d;
-        if (!__get_cpuid_count(7, 0, &a, &b, &c, &d))
-            b = 0;
-        known = b | ASKED;
-    }
-    return known;
-}
-
-/* VEX does not exist in real and virtual-8086 mode. */
-static bool has_bmi(const struct hk_builder *b, const struct bmi_row *row)
-{
-    return (b->mode & HK_MODE_PROT) != 0 && (b->mode & HK_MODE_V86) == 0 &&
-           (host_leaf7_ebx() >> row->leaf_bit & 1) != 0;
-}
 
 void hk_emit_bmi(struct hk_builder *b, const struct hk_insn *i)
 {
     const struct bmi_row *row = &bmi_rows[i->op - HK_OP_ANDN];
+    bool imm = i->opnd[2].kind == HK_OPND_IMM;
     uint16_t third = 0;
-    if (!has_bmi(b, row)) {
+    /* VEX does not exist in real and virtual-8086 mode. */
+    if ((b->mode & HK_MODE_PROT) == 0 || (b->mode & HK_MODE_V86) != 0) {
         hk_emit_raise(b, HK_VEC_UD);
         return;
     }
     uint16_t second = hk_emit_operand(b, 1, HK_OFF_TMP, HK_ACC_READ);
-    bool imm = i->opnd[2].kind == HK_OPND_IMM;
     if (!imm && i->opnd[2].kind != HK_OPND_NONE)
         third = hk_emit_operand(b, 2, HK_OFF_TMP, HK_ACC_READ);
-    struct hk_uop *u = hk_emit(b, row->fn[i->opnd[0].size == 8], row->info);
+    struct hk_uop *u =
+        host_has(row->needs)
+            ? hk_emit(b, row->fn[i->opnd[0].size == 8], row->info)
+            : emit_plain(b, i);
     u->dst = hk_reg_offset(&i->opnd[0]);
     u->src = second;
     u->imm = imm ? i->imm : third;

@@ -5,7 +5,9 @@
 #include "hk_test.h"
 
 #include "base/compiler.h"
+#include "cpu/bmi_int.h"
 #include "cpu/cpu.h"
+#include "cpu/cpu_int.h"
 
 #include <cpuid.h>
 
@@ -356,9 +358,9 @@ static bool host_has(const struct form *f)
         const char *stem;
         uint8_t bit; /* CPUID leaf 7, EBX */
     } needs[] = {
-        {"andn", 3}, {"bextr", 3}, {"bls", 3},   {"bzhi", 8}, {"pdep", 8},
-        {"pext", 8}, {"mulx", 8},  {"rorx", 8},  {"sarx", 8}, {"shlx", 8},
-        {"shrx", 8}, {"adcx", 19}, {"adox", 19},
+        {"andn", 3}, {"bextr", 3}, {"bls", 3},   {"bzhi", 8},  {"pdep", 8},
+        {"pext", 8}, {"mulx", 8},  {"rorx", 8},  {"sarx", 8},  {"shlx", 8},
+        {"shrx", 8}, {"adcx", 19}, {"adox", 19}, {"tzcnt", 3},
     };
     unsigned a, b = 0, c, d;
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d))
@@ -513,6 +515,67 @@ static void a_locked_bit_may_lie_across_a_line_boundary(void **state)
     assert_memory_equal(word - 1, "\xff\xff\xff\xff\x7f\xff", 6);
 }
 
+static enum hk_cpu_exit run_16_bit(struct machine *m, bool is_protected)
+{
+    static const uint8_t andn[] = {0xc4, 0xe2, 0x60, 0xf2, 0xc1};
+    struct hk_vcpu_state s = m->base;
+    give_code(m, andn, sizeof(andn));
+    s.cr0 = is_protected ? 0x11 : 0x10;
+    s.cr4 = s.efer = s.cr3 = 0;
+    s.cs.attr = 0x9b;
+    s.gpr[HK_RSP] = STACK;
+    s.gpr[HK_RCX] = 0xff;
+    s.gpr[HK_RBX] = 0x0f;
+    s.rip = CODE - 0x1000;
+    s.rflags = 2;
+    assert_int_equal(hk_cpu_set_state(m->cpu, &s), 0);
+    enum hk_cpu_exit why = hk_cpu_run(m->cpu, 1000);
+    hk_cpu_get_state(m->cpu, &s);
+    if (why == HK_CPU_EXIT_HALTED)
+        assert_int_equal(s.gpr[HK_RAX], 0xf0);
+    return why;
+}
+
+static void vex_instructions_need_protected_mode(void **state)
+{
+    static const struct form andn = {.text = "andn"};
+    if (!host_has(&andn))
+        hk_skip("this host has no BMI1");
+    assert_int_equal(run_16_bit(*state, true), HK_CPU_EXIT_HALTED);
+    /* #UD through an IDT without entries. */
+    assert_int_equal(run_16_bit(*state, false), HK_CPU_EXIT_SHUTDOWN);
+}
+
+/* What hosts without BMI use, against what this host gives. */
+static void plain_bit_manipulation_equals_the_hosts(void **state)
+{
+    unsigned compared = 0;
+    for (unsigned n = 0; form_at(n) != NULL; n++) {
+        const struct form *f = form_at(n);
+        struct hk_insn i;
+        int len =
+            hk_decode(f->start, (size_t)(f->end - f->start), HK_CODE64, &i);
+        enum hk_op op = (enum hk_op)i.op;
+        if (len < 0 || !hk_bmi_can_compute(op) || i.is_mem || !host_has(f))
+            continue;
+        for (unsigned k = 0; k < 2000; k++) {
+            struct regs in = random_regs(), want;
+            run_host(f, NULL, &in, &want);
+            unsigned bits = i.opnd[0].size * 8u;
+            uint16_t fl = hk_fl_from_rf(in.r[16]);
+            uint64_t v = hk_bmi_compute(op, bits, in.r[i.opnd[1].reg],
+                                        in.r[i.opnd[2].reg], &fl);
+            uint64_t flags = FLAGS & ~f->undefined;
+            uint64_t got = want.r[i.opnd[0].reg];
+            assert_int_equal(v, bits == 16 ? got & 0xffff : got);
+            assert_int_equal(hk_fl_to_rf(fl) & flags, want.r[16] & flags);
+        }
+        compared++;
+    }
+    if (compared == 0)
+        hk_skip("this host has no BMI");
+}
+
 static void random_numbers_come_from_the_host_with_carry_set(void **state)
 {
     static const uint8_t rdrand[] = {0x0f, 0xc7, 0xf0};
@@ -537,6 +600,8 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(narrow_division_faults_just_outside_its_range),
     cmocka_unit_test(decimal_results_are_those_of_an_intel_cpu),
     cmocka_unit_test(a_locked_bit_may_lie_across_a_line_boundary),
+    cmocka_unit_test(vex_instructions_need_protected_mode),
+    cmocka_unit_test(plain_bit_manipulation_equals_the_hosts),
     cmocka_unit_test(random_numbers_come_from_the_host_with_carry_set),
 };
 HK_TEST_MAIN_WITH(cases, make_machine, drop_machine)
