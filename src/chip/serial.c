@@ -232,12 +232,23 @@ static void resume_posted(void *opaque)
         hk_port_resume(serial->port);
 }
 
+/*
+ * Is the guest ready for input? Not in loopback mode, which cuts the input
+ * pin off, and not while it does not want to hear of input: a driver that
+ * probes or opens the port clears the FIFOs and reads the data register "for
+ * luck", which would eat what was piped in before the guest was up.
+ */
+static bool is_listening(const struct hk_serial *serial)
+{
+    return (serial->mcr & MCR_LOOP) == 0 && (serial->ier & IER_RX) != 0;
+}
+
 /* With the lock held: true when the caller must call resume_posted itself,
  * because there is no loop. */
 static bool ask_for_input(struct hk_serial *serial)
 {
     if (!serial->held_back || serial->posted || rx_room(serial) == 0 ||
-        (serial->mcr & MCR_LOOP) != 0)
+        !is_listening(serial))
         return false;
     if (serial->loop == NULL)
         return true;
@@ -409,8 +420,7 @@ static size_t on_input(void *opaque, const uint8_t *bytes, size_t len)
     size_t taken = 0;
 
     hk_lock(&serial->lock);
-    /* In loopback mode the input pin is cut off: the line waits. */
-    if ((serial->mcr & MCR_LOOP) == 0)
+    if (is_listening(serial))
         while (taken < len && rx_room(serial) != 0)
             push_rx(serial, bytes[taken++]);
     serial->held_back = taken < len;

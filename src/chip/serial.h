@@ -5,7 +5,8 @@
  * reads as busy, and nothing is dropped (a guest that writes on regardless
  * has HK_SERIAL_TX_MAX bytes of patience). Input waits in the console port
  * until the FIFO has room, so the guest never sees an overrun except in
- * loopback mode. The line rate is not modelled.
+ * loopback mode, and until the guest has enabled the receive interrupt, so
+ * that no driver's set-up eats it. The line rate is not modelled.
  *
  * Threads: create, destroy and the port's events on the loop's thread;
  * registers from any thread. A lock orders them; it is held across the
