@@ -309,6 +309,28 @@ static int compose_cmdline(const struct hk_vm_config *config,
     return rc;
 }
 
+/*
+ * There is no firmware, but Linux may jump to where it would start: with
+ * hardware-reduced ACPI and no reboot= the way to restart is by EFI, which is
+ * not there, and then by the BIOS. What stands at F000:FFF0 asks for a reset.
+ */
+static int add_reset_vector(struct hk_machine *m)
+{
+    static const uint8_t code[] = {
+        0xba,
+        HK_ACPI_RESET_PORT & 0xff,
+        HK_ACPI_RESET_PORT >> 8, /* mov dx */
+        0xb0,
+        HK_ACPI_RESET_VALUE, /* mov al */
+        0xee,                /* out */
+        0xf4,
+        0xeb,
+        0xfd, /* hlt; again */
+    };
+    const hk_gpa_t reset_vector = 0xffff0;
+    return hk_gmem_copy_out(m->gmem, reset_vector, code, sizeof(code));
+}
+
 static struct hk_boot_machine describe(const struct hk_machine *m)
 {
     return (struct hk_boot_machine){
@@ -341,6 +363,9 @@ static int load(struct hk_machine *m, const struct hk_vm_config *config,
     };
     struct hk_boot_info info;
     int rc = hk_boot_load(&boot, &info, err);
+    if (rc != 0)
+        return rc;
+    rc = add_reset_vector(m);
     if (rc != 0)
         return rc;
     struct hk_vcpu_state state;
