@@ -43,6 +43,8 @@ bool hk_debug_before_insn(struct hk_cpu *c)
     unsigned hits = 0;
     if ((c->dr[7] & 0xff) == 0 || (c->sysflags & HK_RF_RF) != 0)
         return true;
+    if (c->shadow == HK_SHADOW_SS) /* lost, as on Intel processors */
+        return true;
     if (!hk_is_code64(c))
         la = (uint32_t)la;
     for (unsigned n = 0; n < 4; n++) {
@@ -71,6 +73,12 @@ void hk_debug_after_insn(struct hk_cpu *c)
     if (why == 0)
         return;
     c->dr[6] = (c->dr[6] & ~0xfull) | why;
+    hk_event_debug_trap(c);
+}
+
+void hk_debug_single_step(struct hk_cpu *c)
+{
+    c->dr[6] = (c->dr[6] & ~0xfull) | DR6_BS;
     hk_event_debug_trap(c);
 }
 

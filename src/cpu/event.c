@@ -393,7 +393,12 @@ bool hk_event_software(struct hk_cpu *c, enum hk_event_kind kind,
     struct event e = {
         .kind = kind, .vector = (uint8_t)vector, .rflags = hk_get_rflags(c)};
     if (attempt(c, &e)) {
-        c->dbg_hits = 0;
+        /* Data breakpoints that a MOV SS held back join INT1's #DB; with
+         * other vectors they trap in the handler. */
+        if (kind == HK_EVENT_SOFT_PRIV) {
+            c->dr[6] |= c->dbg_hits;
+            c->dbg_hits = 0;
+        }
         return true;
     }
     c->exc.err = with_ext(&e, c->exc.err, c->exc.vector);
@@ -406,5 +411,6 @@ void hk_event_debug_trap(struct hk_cpu *c)
                       .vector = HK_VEC_DB,
                       .rflags = hk_get_rflags(c)};
     c->dr[7] &= ~(1ull << 13);
+    c->halted = false; /* the trap of HLT itself */
     deliver(c, &e);
 }

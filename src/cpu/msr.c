@@ -25,6 +25,7 @@ enum {
     MSR_SYSENTER_EIP = 0x176,
     MSR_MISC_ENABLE = 0x1a0,
     MSR_DEBUGCTL = 0x1d9,
+    MSR_MCG_CAP = 0x179,
     MSR_PAT = 0x277,
     MSR_TSC_DEADLINE = 0x6e0,
     MSR_X2APIC_FIRST = 0x800,
@@ -42,8 +43,8 @@ enum {
 
 #define EFER_KNOWN (HK_EFER_SCE | HK_EFER_LME | HK_EFER_LMA | HK_EFER_NXE)
 /* MISC_ENABLE: fast strings, and the debug facilities that are not here. */
-#define MISC_ENABLE_RO (1ull << 11 | 1ull << 12)
-#define MISC_ENABLE_KNOWN (0x1ull | MISC_ENABLE_RO | 1ull << 22)
+#define MISC_ENABLE_RO (1ull << 7 | 1ull << 11 | 1ull << 12)
+#define MISC_ENABLE_SET (1ull << 11 | 1ull << 12)
 
 enum rule {
     RULE_ANY,
@@ -51,6 +52,7 @@ enum rule {
     RULE_CANONICAL, /* the value is an address */
     RULE_IGNORE,    /* writes do nothing */
     RULE_ZERO_ONLY, /* only 0 may be written */
+    RULE_READ_ONLY,
 };
 
 struct plain_msr {
@@ -77,6 +79,7 @@ static const struct plain_msr plain[] = {
     {MSR_UCODE_REV, NOWHERE, RULE_IGNORE},
     {MSR_PLATFORM_INFO, NOWHERE, RULE_IGNORE},
     {MSR_MISC_FEATURES, NOWHERE, RULE_ZERO_ONLY},
+    {MSR_MCG_CAP, NOWHERE, RULE_READ_ONLY}, /* no banks */
     {MSR_DEBUGCTL, NOWHERE, RULE_ZERO_ONLY},
 };
 
@@ -168,7 +171,7 @@ bool hk_msr_read(struct hk_cpu *c, uint32_t msr, uint64_t *value)
         *value = c->msr.pat;
         return true;
     case MSR_MISC_ENABLE:
-        *value = c->msr.misc_enable | MISC_ENABLE_RO;
+        *value = c->msr.misc_enable | MISC_ENABLE_SET;
         return true;
     case MSR_FS_BASE:
         *value = c->seg[HK_SEG_FS].base;
@@ -210,6 +213,9 @@ static bool write_plain(struct hk_cpu *c, const struct plain_msr *p,
         break;
     case RULE_ZERO_ONLY:
         ok = value == 0;
+        break;
+    case RULE_READ_ONLY:
+        ok = false;
         break;
     }
     if (!ok)
@@ -285,7 +291,7 @@ bool hk_msr_write(struct hk_cpu *c, uint32_t msr, uint64_t value)
     case MSR_PAT:
         return write_pat(c, value);
     case MSR_MISC_ENABLE:
-        c->msr.misc_enable = value & MISC_ENABLE_KNOWN;
+        c->msr.misc_enable = value & ~MISC_ENABLE_RO;
         return true;
     case MSR_FS_BASE:
         return write_base(c, msr, HK_SEG_FS, value);

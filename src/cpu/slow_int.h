@@ -182,6 +182,8 @@ bool hk_debug_before_insn(struct hk_cpu *c) HK_MUST_CHECK;
 /* After it, when no exception is pending: single step and data breakpoints
  * that were hit; delivers #DB. */
 void hk_debug_after_insn(struct hk_cpu *c);
+/* The trap after an instruction that set TF with effect on itself (SYSRET). */
+void hk_debug_single_step(struct hk_cpu *c);
 /* A data access of a page for which hk_debug_watches_page is true. */
 void hk_debug_data(struct hk_cpu *c, uint64_t la, uint32_t size, bool write);
 bool hk_debug_watches_page(const struct hk_cpu *c, uint64_t la);

@@ -152,8 +152,13 @@ bool hk_slow_rdpmc(struct hk_cpu *c, const struct hk_insn *i)
 bool hk_slow_cpuid(struct hk_cpu *c, const struct hk_insn *i)
 {
     uint32_t r[4];
+    uint64_t apic_base = 0;
     hk_cpu_cpuid(c->machine, c->index, (uint32_t)c->r[HK_RAX],
                  (uint32_t)c->r[HK_RCX], r);
+    /* Leaf 1 shows whether the local APIC is on. */
+    if ((uint32_t)c->r[HK_RAX] == 1 && hk_msr_read(c, 0x1b, &apic_base) &&
+        (apic_base & 1u << 11) == 0)
+        r[3] &= ~(1u << 9);
     c->r[HK_RAX] = r[0];
     c->r[HK_RBX] = r[1];
     c->r[HK_RCX] = r[2];

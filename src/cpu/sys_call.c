@@ -21,8 +21,8 @@ bool hk_slow_syscall(struct hk_cpu *c, const struct hk_insn *i)
     hk_seg_set_flat_stack(c, (uint16_t)((selector & 0xfffc) + 8), 0);
     hk_set_rflags(c, rflags & ~c->msr.fmask);
     hk_update_mode(c);
-    /* A handler that runs with TF traps after its first instruction. */
-    c->step_tf = false;
+    /* TF counts as it is afterwards. */
+    c->step_tf = (c->sysflags & HK_RF_TF) != 0;
     return true;
 }
 
@@ -41,6 +41,8 @@ bool hk_slow_sysret(struct hk_cpu *c, const struct hk_insn *i)
     hk_seg_set_flat_stack(c, (uint16_t)(selector + 8), 3);
     hk_set_rflags(c, c->r[HK_R11] & SYSRET_FLAGS);
     hk_update_mode(c);
+    if ((c->sysflags & HK_RF_TF) != 0)
+        hk_debug_single_step(c);
     return true;
 }
 

@@ -19,8 +19,7 @@ static struct tiny_end run64(const uint8_t *code, const uint8_t *end,
 
 #define RUN64(name) run64(name, name##_end, NULL)
 
-/* ---- single exceptions ------------------------------------------------------
- */
+/* ---- single exceptions -------------------------------------------------- */
 
 TINY_ASM(code_div0, 64, "xor %ecx, %ecx; div %ecx; hlt");
 TINY_ASM(code_div_big, 64, "mov $5, %edx; mov $3, %ecx; div %ecx; hlt");
@@ -156,8 +155,7 @@ static void int1_from_ring_3_needs_no_dpl(void **state)
     tiny_free(vm);
 }
 
-/* ---- single step
- * ---------------------------------------------------------------- */
+/* ---- single step -------------------------------------------------------- */
 
 TINY_ASM(code_step, 64, "pushfq; orl $0x100, (%rsp); popfq; nop; nop; hlt");
 TINY_ASM(code_step_ss, 64,
@@ -185,8 +183,7 @@ static void mov_ss_delays_the_single_step_trap(void **state)
     tiny_free(vm);
 }
 
-/* ---- frames
- * ----------------------------------------------------------------------- */
+/* ---- frames ------------------------------------------------------------- */
 
 static void an_ist_gate_switches_stacks_at_the_same_privilege(void **state)
 {
@@ -283,8 +280,7 @@ static void iret_checks_what_it_returns_to(void **state)
     assert_int_equal(s.gpr[HK_RSP], TINY_STACK);
 }
 
-/* ---- REP and restarts
- * -------------------------------------------------------------- */
+/* ---- REP and restarts --------------------------------------------------- */
 
 TINY_ASM(code_rep_movs, 64, "cld; rep movsb; hlt");
 TINY_ASM(code_rep_movs_down, 64, "std; rep movsb; hlt");
@@ -418,8 +414,7 @@ static void a_fetch_across_a_page_faults_at_the_second_page(void **state)
     tiny_free(vm);
 }
 
-/* ---- exceptions of exceptions
- * -------------------------------------------------------- */
+/* ---- exceptions of exceptions ------------------------------------------- */
 
 static void an_absent_gate_is_np_with_the_vector(void **state)
 {
@@ -505,8 +500,7 @@ static void an_empty_idt_shuts_down(void **state)
     tiny_free(vm);
 }
 
-/* ---- interrupts
- * ------------------------------------------------------------------------ */
+/* ---- interrupts --------------------------------------------------------- */
 
 TINY_ASM(code_sti_hlt, 64, "sti; hlt; hlt");
 TINY_ASM(code_sti_cli, 64, "sti; cli; nop; hlt");

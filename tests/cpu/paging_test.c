@@ -456,8 +456,7 @@ static void invlpg_drops_a_large_page_as_a_whole(void **state)
     tiny_free(vm);
 }
 
-/* ---- 32-bit and PAE paging -------------------------------------------------
- */
+/* ---- 32-bit and PAE paging ---------------------------------------------- */
 
 TINY_ASM(code32_write, 32, "mov %eax, (%esi); hlt");
 TINY_ASM(code32_read, 32, "mov (%esi), %eax; hlt");

@@ -90,7 +90,7 @@ static uint64_t random_bits(void *vcpu)
     return 0x5bd1e9955bd1e995ull;
 }
 
-/* ---- stopping the world -------------------------------------------------- */
+/* ---- stopping the world ------------------------------------------------- */
 
 static void exclusive_begin(void *vcpu)
 {
@@ -154,8 +154,7 @@ static const struct hk_cpu_host host = {
     .safepoint = safepoint,
 };
 
-/* ---- guest memory ----------------------------------------------------------
- */
+/* ---- guest memory ------------------------------------------------------- */
 
 void tiny_put(struct tiny_vm *vm, uint64_t gpa, const void *bytes, size_t len)
 {
@@ -224,8 +223,7 @@ void tiny_set_gate(struct tiny_vm *vm, unsigned vector, uint64_t offset,
         tiny_set64(vm, at + 8, offset >> 32);
 }
 
-/* ---- modes
- * --------------------------------------------------------------------- */
+/* ---- modes -------------------------------------------------------------- */
 
 static void fill_gdt(struct tiny_vm *vm, bool is64)
 {
@@ -359,8 +357,7 @@ void tiny_load_user(struct tiny_vm *vm, const uint8_t *code, const uint8_t *end)
     tiny_put(vm, TINY_USER_CODE, code, (size_t)(end - code));
 }
 
-/* ---- running
- * --------------------------------------------------------------------- */
+/* ---- running ------------------------------------------------------------ */
 
 static bool has_error_code(int v)
 {
