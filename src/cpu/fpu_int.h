@@ -24,6 +24,9 @@ struct hk_cpu;
 struct hk_fpu {
     HK_ALIGNED(16) uint8_t xmm[16][16];
     HK_ALIGNED(16) uint8_t st[8][16];
+    /* For handlers, which must not have locals whose address escapes: the
+     * compiler could then not make the call of the next one a jump. */
+    HK_ALIGNED(16) uint8_t scratch[16];
     uint16_t cw;
     uint16_t sw; /* without TOP */
     uint8_t top;

@@ -14,12 +14,11 @@
 
 #include "cpu/sse_abi.h"
 
-const void *hk_sse_src_slow(struct hk_cpu *c, uint64_t la, uint32_t size,
-                            struct hk_sse_buf *buf)
+const void *hk_sse_src_slow(struct hk_cpu *c, uint64_t la, uint32_t size)
 {
-    if (!hk_mem_read_bytes(c, la, buf->bytes, size, HK_ACC_READ))
+    if (!hk_mem_read_bytes(c, la, c->fpu.scratch, size, HK_ACC_READ))
         return NULL;
-    return buf->bytes;
+    return c->fpu.scratch;
 }
 
 /* ---- unmasked floating-point exceptions ------------------------------- */
@@ -44,9 +43,12 @@ static uint32_t reported(uint32_t flags, uint32_t unmasked)
  * Runs a host routine on a copy of its destination, to see the exceptions
  * before there is a result. With underflow unmasked a tiny result counts even
  * if it is exact, which masked hardware shows only when it flushes to zero.
+ * The routine's value goes to the TMP slot. (With underflow or overflow
+ * unmasked, hardware may not report precision where this does; and DPPS and
+ * DPPD report only the flags of the step that stopped them.)
  */
 static HK_NOINLINE bool run_checked(struct hk_cpu *c, const struct hk_uop *u,
-                                    const void *src, uint64_t *value)
+                                    const void *src)
 {
     const uint32_t old = hk_mxcsr_get(c);
     const uint32_t unmasked = ~old >> 7 & HK_MXCSR_EXC;
@@ -58,7 +60,7 @@ static HK_NOINLINE bool run_checked(struct hk_cpu *c, const struct hk_uop *u,
     if (!(old & HK_MXCSR_UM))
         trial |= HK_MXCSR_FTZ;
     __builtin_ia32_ldmxcsr(trial);
-    *value = ((hk_sse_stub)u->imm)(copy.bytes, src, c->fpu.xmm[0]);
+    c->r[HK_SLOT_TMP] = ((hk_sse_stub)u->imm)(copy.bytes, src, c->fpu.xmm[0]);
     const uint32_t flags =
         reported(__builtin_ia32_stmxcsr() & HK_MXCSR_EXC, unmasked);
     hk_mxcsr_set(c, old | flags);
@@ -73,10 +75,9 @@ static HK_NOINLINE bool run_checked(struct hk_cpu *c, const struct hk_uop *u,
 
 /* Where the second operand comes from. */
 #define SRC_R const void *src = hk_reg(c, u->src);
-#define SRC_M(size, aligned)                                 \
-    struct hk_sse_buf buf;                                   \
-    const void *src = hk_sse_src(c, u, size, aligned, &buf); \
-    if (hk_unlikely(src == NULL))                            \
+#define SRC_M(size, aligned)                           \
+    const void *src = hk_sse_src(c, u, size, aligned); \
+    if (hk_unlikely(src == NULL))                      \
         return hk_uop_fault(c, u);
 
 /* Running the routine. */
@@ -85,8 +86,9 @@ static HK_NOINLINE bool run_checked(struct hk_cpu *c, const struct hk_uop *u,
 #define RUN_FP                                                  \
     uint64_t value;                                             \
     if (hk_unlikely(has_unmasked(c))) {                         \
-        if (!run_checked(c, u, src, &value))                    \
+        if (!run_checked(c, u, src))                            \
             return hk_uop_fault(c, u);                          \
+        value = c->r[HK_SLOT_TMP];                              \
     } else {                                                    \
         value = STUB(u)(hk_reg(c, u->dst), src, c->fpu.xmm[0]); \
     }
@@ -162,10 +164,9 @@ static struct hk_uop *mask_mm(struct hk_cpu *c, struct hk_uop *u)
  * CVTPI2PD do so only from a register. */
 static struct hk_uop *xmm_from_mm(struct hk_cpu *c, struct hk_uop *u)
 {
-    uint64_t value;
     MMX_BEGIN
     hk_mmx_enter(c);
-    if (!run_checked(c, u, hk_reg(c, u->src), &value))
+    if (!run_checked(c, u, hk_reg(c, u->src)))
         return hk_uop_fault(c, u);
     HK_NEXT(c, u);
 }
@@ -173,9 +174,8 @@ static struct hk_uop *xmm_from_mm(struct hk_cpu *c, struct hk_uop *u)
 #define MM_FROM_XMM(name, source)                                  \
     static struct hk_uop *name(struct hk_cpu *c, struct hk_uop *u) \
     {                                                              \
-        uint64_t value;                                            \
         MMX_BEGIN source hk_mmx_enter(c);                          \
-        if (!run_checked(c, u, src, &value))                       \
+        if (!run_checked(c, u, src))                               \
             return hk_uop_fault(c, u);                             \
         hk_mmx_wrote(hk_reg(c, u->dst));                           \
         HK_NEXT(c, u);                                             \
@@ -202,8 +202,8 @@ static int32_t clamp_length(uint64_t reg, bool wide)
 
 enum { STR_WIDE = 1, STR_INDEX = 2 };
 
-static struct hk_uop *string_run(struct hk_cpu *c, struct hk_uop *u,
-                                 const void *src, unsigned traits)
+static HK_NOINLINE void string_run(struct hk_cpu *c, const struct hk_uop *u,
+                                   const void *src, unsigned traits)
 {
     struct string_arg arg;
     arg.length[0] = clamp_length(c->r[0], traits & STR_WIDE);
@@ -214,17 +214,18 @@ static struct hk_uop *string_run(struct hk_cpu *c, struct hk_uop *u,
         c->r[1] = value >> 32;
     else
         memcpy(c->fpu.xmm[0], arg.mask, sizeof(arg.mask));
-    HK_NEXT(c, u);
 }
 
 #define STRING_HANDLERS(name, traits)                                  \
     static struct hk_uop *name##_r(struct hk_cpu *c, struct hk_uop *u) \
     {                                                                  \
-        SRC_R return string_run(c, u, src, traits);                    \
+        SRC_R string_run(c, u, src, traits);                           \
+        HK_NEXT(c, u);                                                 \
     }                                                                  \
     static struct hk_uop *name##_m(struct hk_cpu *c, struct hk_uop *u) \
     {                                                                  \
-        SRC_M(16, false) return string_run(c, u, src, traits);         \
+        SRC_M(16, false) string_run(c, u, src, traits);                \
+        HK_NEXT(c, u);                                                 \
     }
 
 STRING_HANDLERS(string_mask, 0)

@@ -37,14 +37,12 @@ HK_INLINE uint16_t hk_gpr_offset(unsigned n)
     return (uint16_t)(8 * (n & 15));
 }
 
-/* The slow half of hk_sse_src. */
-const void *hk_sse_src_slow(struct hk_cpu *c, uint64_t la, uint32_t size,
-                            struct hk_sse_buf *buf);
+/* The slow half of hk_sse_src: copies the operand to c->fpu.scratch. */
+const void *hk_sse_src_slow(struct hk_cpu *c, uint64_t la, uint32_t size);
 
 /* The uop's memory operand for reading; NULL: a fault is pending. */
 HK_INLINE const void *hk_sse_src(struct hk_cpu *c, const struct hk_uop *u,
-                                 uint32_t size, bool aligned,
-                                 struct hk_sse_buf *buf)
+                                 uint32_t size, bool aligned)
 {
     const uint64_t la = hk_ea(c, u);
     if (aligned && hk_unlikely(la & 15)) {
@@ -52,7 +50,7 @@ HK_INLINE const void *hk_sse_src(struct hk_cpu *c, const struct hk_uop *u,
         return NULL;
     }
     const void *p = hk_rptr(c, la, size);
-    return hk_likely(p != NULL) ? p : hk_sse_src_slow(c, la, size, buf);
+    return hk_likely(p != NULL) ? p : hk_sse_src_slow(c, la, size);
 }
 
 /* Before an MMX instruction: false when an x87 exception is pending. */

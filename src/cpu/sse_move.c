@@ -58,10 +58,9 @@ HANDLER(store32, OR_FAULT(hk_st32(c, hk_ea(c, u), HK_R32(c, u->src))))
 HANDLER(store64, OR_FAULT(hk_st64(c, hk_ea(c, u), HK_R64(c, u->src))))
 
 /* Sixteen bytes, at any address or at an aligned one. */
-#define LOAD128(aligned)                                   \
-    struct hk_sse_buf buf;                                 \
-    const void *src = hk_sse_src(c, u, 16, aligned, &buf); \
-    OR_FAULT(src != NULL)                                  \
+#define LOAD128(aligned)                             \
+    const void *src = hk_sse_src(c, u, 16, aligned); \
+    OR_FAULT(src != NULL)                            \
     memcpy(hk_reg(c, u->dst), src, 16);
 HANDLER(load128, LOAD128(false))
 HANDLER(load128_aligned, LOAD128(true))

@@ -12,6 +12,8 @@
  */
 #include "cpu/x87_int.h"
 
+#include "base/endian.h"
+
 typedef uint32_t (*x87_stub)(void *a, const void *b);
 
 #define X(shape, name, insn) \
@@ -73,10 +75,9 @@ HK_INLINE void take_status(struct hk_cpu *c, const struct hk_uop *u,
 #define HANDLER(name) \
     static struct hk_uop *name(struct hk_cpu *c, struct hk_uop *u)
 
-#define SRC_M(size)                                        \
-    struct hk_sse_buf buf;                                 \
-    const void *src = hk_sse_src(c, u, size, false, &buf); \
-    if (hk_unlikely(src == NULL))                          \
+#define SRC_M(size)                                  \
+    const void *src = hk_sse_src(c, u, size, false); \
+    if (hk_unlikely(src == NULL))                    \
         return hk_uop_fault(c, u);
 
 /* ---- arithmetic ------------------------------------------------------- */
@@ -250,14 +251,14 @@ static HK_NOINLINE struct hk_uop *store_fault(struct hk_cpu *c,
 }
 
 /* uop src: pop. */
-#define STORE_MEM(bits)                                   \
-    EXACT_UNLESS(all_masked(c) && has(c, 0))              \
-    uint##bits##_t value = 0;                             \
-    const uint32_t sw = STUB(u)(st(c, 0), &value);        \
-    if (hk_unlikely(!hk_st##bits(c, hk_ea(c, u), value))) \
-        return store_fault(c, u);                         \
-    take_status(c, u, sw, 0);                             \
-    if (u->src)                                           \
+#define STORE_MEM(bits)                                                     \
+    EXACT_UNLESS(all_masked(c) && has(c, 0))                                \
+    const uint32_t sw = STUB(u)(st(c, 0), c->fpu.scratch);                  \
+    if (hk_unlikely(                                                        \
+            !hk_st##bits(c, hk_ea(c, u), hk_get_le##bits(c->fpu.scratch)))) \
+        return store_fault(c, u);                                           \
+    take_status(c, u, sw, 0);                                               \
+    if (u->src)                                                             \
         pop(c);
 HANDLER(store_mem2)
 {
@@ -280,7 +281,10 @@ HANDLER(store_mem8)
 HANDLER(store_mem10)
 {
     EXACT_UNLESS(all_masked(c) && has(c, 0))
-    if (!hk_mem_write_bytes(c, hk_ea(c, u), st(c, 0), 10, HK_ACC_WRITE))
+    void *to = hk_wptr(c, hk_ea(c, u), 10);
+    if (hk_likely(to != NULL))
+        memcpy(to, st(c, 0), 10);
+    else if (!hk_mem_write_bytes(c, hk_ea(c, u), st(c, 0), 10, HK_ACC_WRITE))
         return hk_uop_fault(c, u);
     take_status(c, u, 0, 0);
     pop(c);
@@ -304,10 +308,9 @@ HANDLER(store_st)
 HANDLER(exchange)
 {
     EXACT_UNLESS(all_masked(c) && has(c, 0) && has(c, u->src))
-    struct hk_sse_buf old;
-    memcpy(old.bytes, st(c, 0), 16);
+    memcpy(c->fpu.scratch, st(c, 0), 16);
     memcpy(st(c, 0), st(c, u->src), 16);
-    memcpy(st(c, u->src), old.bytes, 16);
+    memcpy(st(c, u->src), c->fpu.scratch, 16);
     take_status(c, u, 0, 0);
     HK_NEXT(c, u);
 }

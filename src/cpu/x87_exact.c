@@ -111,23 +111,28 @@ static bool run_mem(struct hk_cpu *c, const struct hk_uop *u,
     return true;
 }
 
-struct hk_uop *hk_x87_exact(struct hk_cpu *c, struct hk_uop *u)
+static HK_NOINLINE bool run(struct hk_cpu *c, const struct hk_uop *u)
 {
     struct image image;
-    if (c->fpu.sw & HK_X87_ES) {
-        hk_fault(c, HK_VEC_MF);
-        return hk_uop_fault(c, u);
-    }
+    if (c->fpu.sw & HK_X87_ES)
+        return hk_fault(c, HK_VEC_MF);
     pack(c, &image);
     const bool done =
         (u->dst & 0xff) >= 0xc0 ? run_reg(c, u, &image) : run_mem(c, u, &image);
     if (!done) {
         hk_x87_update(c);
-        return hk_uop_fault(c, u);
+        return false;
     }
     unpack(c, &image);
     hk_x87_note(c, u);
     if (c->fpu.sw & HK_X87_ES)
         note_exception(c, u);
+    return true;
+}
+
+struct hk_uop *hk_x87_exact(struct hk_cpu *c, struct hk_uop *u)
+{
+    if (!run(c, u))
+        return hk_uop_fault(c, u);
     HK_NEXT(c, u);
 }
