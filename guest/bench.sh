@@ -40,18 +40,18 @@ shell_loop() {
 
 echo
 echo "bench ready"
-load integer stress cpu 40 --cpu-method int64
-load sieve stress cpu 30 --cpu-method sieve
-load float stress cpu 30 --cpu-method double
-load x87 stress cpu 10 --cpu-method longdouble
-load matrix stress matrix 40
-load sse stress vecmath 60
+load integer stress cpu 600 --cpu-method int64
+load sieve stress cpu 400 --cpu-method sieve
+load float stress cpu 150 --cpu-method double
+load x87 stress cpu 60 --cpu-method longdouble
+load matrix stress matrix 500
+load sse stress vecmath 300
 load memcpy stress memcpy 30
-load string stress str 200
+load string stress str 20000
 load syscall stress get 1500
 load pipe stress pipe 20000
 load fork stress fork 300
-load fault stress fault 3000
+load fault stress fault 2000
 load compress compress
 load shell shell_loop
 poweroff -f
