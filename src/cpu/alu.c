@@ -24,7 +24,16 @@ enum {
     OP_TEST,
     OP_COUNT
 };
-enum { FORM_RR, FORM_RI, FORM_RM, FORM_MR, FORM_MI, FORM_COUNT };
+/* The memory forms twice: any address, and base with displacement only. */
+enum {
+    FORM_RR,
+    FORM_RI,
+    FORM_RM,
+    FORM_MR,
+    FORM_MI,
+    FORM_FLAT = 3,
+    FORM_COUNT = 8
+};
 
 #define SETR8(c, off, v) (HK_R8(c, off) = (v))
 #define SETR16(c, off, v) (HK_R16(c, off) = (v))
@@ -33,55 +42,70 @@ enum { FORM_RR, FORM_RI, FORM_RM, FORM_MR, FORM_MI, FORM_COUNT };
 
 /* Operations that write their destination. `calc` yields the result from a
  * and b and may set fl. */
-#define WRITERS(name, bits, tag, calc)                           \
-    static struct hk_uop *name##_rr##bits##tag(struct hk_cpu *c, \
-                                               struct hk_uop *u) \
-    {                                                            \
-        uint##bits##_t a = HK_R##bits(c, u->dst);                \
-        uint##bits##_t b = HK_R##bits(c, u->src);                \
-        SETR##bits(c, u->dst, calc);                             \
-        HK_NEXT(c, u);                                           \
-    }                                                            \
-    static struct hk_uop *name##_ri##bits##tag(struct hk_cpu *c, \
-                                               struct hk_uop *u) \
-    {                                                            \
-        uint##bits##_t a = HK_R##bits(c, u->dst);                \
-        uint##bits##_t b = (uint##bits##_t)u->imm;               \
-        SETR##bits(c, u->dst, calc);                             \
-        HK_NEXT(c, u);                                           \
-    }                                                            \
-    static struct hk_uop *name##_rm##bits##tag(struct hk_cpu *c, \
-                                               struct hk_uop *u) \
-    {                                                            \
-        uint##bits##_t b;                                        \
-        if (hk_unlikely(!hk_ld##bits(c, hk_ea(c, u), &b)))       \
-            return hk_uop_fault(c, u);                           \
-        uint##bits##_t a = HK_R##bits(c, u->dst);                \
-        SETR##bits(c, u->dst, calc);                             \
-        HK_NEXT(c, u);                                           \
-    }                                                            \
-    static struct hk_uop *name##_mr##bits##tag(struct hk_cpu *c, \
-                                               struct hk_uop *u) \
-    {                                                            \
-        uint64_t la = hk_ea(c, u);                               \
-        uint##bits##_t a, b = HK_R##bits(c, u->src);             \
-        if (hk_unlikely(!hk_ldw##bits(c, la, &a)))               \
-            return hk_uop_fault(c, u);                           \
-        if (hk_unlikely(!hk_st##bits(c, la, calc)))              \
-            return hk_uop_fault(c, u);                           \
-        HK_NEXT(c, u);                                           \
-    }                                                            \
-    static struct hk_uop *name##_mi##bits##tag(struct hk_cpu *c, \
-                                               struct hk_uop *u) \
-    {                                                            \
-        uint64_t la = hk_ea(c, u);                               \
-        uint##bits##_t a, b = (uint##bits##_t)u->imm;            \
-        if (hk_unlikely(!hk_ldw##bits(c, la, &a)))               \
-            return hk_uop_fault(c, u);                           \
-        if (hk_unlikely(!hk_st##bits(c, la, calc)))              \
-            return hk_uop_fault(c, u);                           \
-        HK_NEXT(c, u);                                           \
-    }
+#define WRITERS(name, bits, tag, calc)                                        \
+    static struct hk_uop *name##_rr##bits##tag(struct hk_cpu *c,              \
+                                               struct hk_uop *u)              \
+    {                                                                         \
+        uint##bits##_t a = HK_R##bits(c, u->dst);                             \
+        uint##bits##_t b = HK_R##bits(c, u->src);                             \
+        SETR##bits(c, u->dst, calc);                                          \
+        HK_NEXT(c, u);                                                        \
+    }                                                                         \
+    static struct hk_uop *name##_ri##bits##tag(struct hk_cpu *c,              \
+                                               struct hk_uop *u)              \
+    {                                                                         \
+        uint##bits##_t a = HK_R##bits(c, u->dst);                             \
+        uint##bits##_t b = (uint##bits##_t)u->imm;                            \
+        SETR##bits(c, u->dst, calc);                                          \
+        HK_NEXT(c, u);                                                        \
+    }                                                                         \
+    static HK_NOINLINE struct hk_uop *name##_rms##bits##tag(struct hk_cpu *c, \
+                                                            struct hk_uop *u) \
+    {                                                                         \
+        uint64_t v;                                                           \
+        if (!hk_mem_read(c, hk_ea(c, u), (bits) / 8, HK_ACC_READ, &v))        \
+            return hk_uop_fault(c, u);                                        \
+        uint##bits##_t a = HK_R##bits(c, u->dst), b = (uint##bits##_t)v;      \
+        SETR##bits(c, u->dst, calc);                                          \
+        HK_NEXT(c, u);                                                        \
+    }                                                                         \
+    static HK_NOINLINE struct hk_uop *name##_mrs##bits##tag(struct hk_cpu *c, \
+                                                            struct hk_uop *u) \
+    {                                                                         \
+        uint64_t v, la = hk_ea(c, u);                                         \
+        if (!hk_mem_read(c, la, (bits) / 8, HK_ACC_WRITE, &v))                \
+            return hk_uop_fault(c, u);                                        \
+        uint##bits##_t a = (uint##bits##_t)v, b = HK_R##bits(c, u->src);      \
+        if (!hk_mem_write(c, la, (bits) / 8, HK_ACC_WRITE, calc))             \
+            return hk_uop_fault(c, u);                                        \
+        HK_NEXT(c, u);                                                        \
+    }                                                                         \
+    static HK_NOINLINE struct hk_uop *name##_mis##bits##tag(struct hk_cpu *c, \
+                                                            struct hk_uop *u) \
+    {                                                                         \
+        uint64_t v, la = hk_ea(c, u);                                         \
+        if (!hk_mem_read(c, la, (bits) / 8, HK_ACC_WRITE, &v))                \
+            return hk_uop_fault(c, u);                                        \
+        uint##bits##_t a = (uint##bits##_t)v, b = (uint##bits##_t)u->imm;     \
+        if (!hk_mem_write(c, la, (bits) / 8, HK_ACC_WRITE, calc))             \
+            return hk_uop_fault(c, u);                                        \
+        HK_NEXT(c, u);                                                        \
+    }                                                                         \
+    WRITERS_FAST(name, bits, tag, calc, hk_ea, x)                             \
+    WRITERS_FAST(name, bits, tag, calc, hk_ea_flat, f)
+
+/* On a TLB hit; what misses goes to the slow twins above. */
+#define WRITERS_FAST(name, bits, tag, calc, ea, kind)                         \
+    HK_FAST_LOAD(name##_rm##kind##bits##tag, name##_rms##bits##tag, bits, ea, \
+                 uint##bits##_t b = v;                                        \
+                 uint##bits##_t a = HK_R##bits(c, u->dst);                    \
+                 SETR##bits(c, u->dst, calc))                                 \
+    HK_FAST_RMW(name##_mr##kind##bits##tag, name##_mrs##bits##tag, bits, ea,  \
+                uint##bits##_t a = v;                                         \
+                uint##bits##_t b = HK_R##bits(c, u->src); v = calc)           \
+    HK_FAST_RMW(name##_mi##kind##bits##tag, name##_mis##bits##tag, bits, ea,  \
+                uint##bits##_t a = v;                                         \
+                uint##bits##_t b = (uint##bits##_t)u->imm; v = calc)
 
 #define WRITER_SIZES(name, tag, calc8, calc16, calc32, calc64) \
     WRITERS(name, 8, tag, calc8)                               \
@@ -125,30 +149,25 @@ CARRY_OP(sbb, -)
         calc(HK_R##bits(c, u->dst), (uint##bits##_t)u->imm, &c->fl);          \
         HK_NEXT(c, u);                                                        \
     }                                                                         \
-    static struct hk_uop *name##_rm##bits(struct hk_cpu *c, struct hk_uop *u) \
-    {                                                                         \
-        uint##bits##_t b;                                                     \
-        if (hk_unlikely(!hk_ld##bits(c, hk_ea(c, u), &b)))                    \
-            return hk_uop_fault(c, u);                                        \
-        calc(HK_R##bits(c, u->dst), b, &c->fl);                               \
-        HK_NEXT(c, u);                                                        \
-    }                                                                         \
-    static struct hk_uop *name##_mr##bits(struct hk_cpu *c, struct hk_uop *u) \
-    {                                                                         \
-        uint##bits##_t a;                                                     \
-        if (hk_unlikely(!hk_ld##bits(c, hk_ea(c, u), &a)))                    \
-            return hk_uop_fault(c, u);                                        \
-        calc(a, HK_R##bits(c, u->src), &c->fl);                               \
-        HK_NEXT(c, u);                                                        \
-    }                                                                         \
-    static struct hk_uop *name##_mi##bits(struct hk_cpu *c, struct hk_uop *u) \
-    {                                                                         \
-        uint##bits##_t a;                                                     \
-        if (hk_unlikely(!hk_ld##bits(c, hk_ea(c, u), &a)))                    \
-            return hk_uop_fault(c, u);                                        \
-        calc(a, (uint##bits##_t)u->imm, &c->fl);                              \
-        HK_NEXT(c, u);                                                        \
-    }
+    READER_MEM(name, rm, bits, calc(HK_R##bits(c, u->dst), v, &c->fl))        \
+    READER_MEM(name, mr, bits, calc(v, HK_R##bits(c, u->src), &c->fl))        \
+    READER_MEM(name, mi, bits, calc(v, (uint##bits##_t)u->imm, &c->fl))
+
+#define READER_MEM(name, form, bits, statement)                                \
+    static HK_NOINLINE struct hk_uop *name##_##form##s##bits(struct hk_cpu *c, \
+                                                             struct hk_uop *u) \
+    {                                                                          \
+        uint64_t wide;                                                         \
+        if (!hk_mem_read(c, hk_ea(c, u), (bits) / 8, HK_ACC_READ, &wide))      \
+            return hk_uop_fault(c, u);                                         \
+        uint##bits##_t v = (uint##bits##_t)wide;                               \
+        statement;                                                             \
+        HK_NEXT(c, u);                                                         \
+    }                                                                          \
+    HK_FAST_LOAD(name##_##form##x##bits, name##_##form##s##bits, bits, hk_ea,  \
+                 statement)                                                    \
+    HK_FAST_LOAD(name##_##form##f##bits, name##_##form##s##bits, bits,         \
+                 hk_ea_flat, statement)
 
 #define READER_SIZES(name)                 \
     READERS(name, 8, (void)hk_##name##8)   \
@@ -159,10 +178,12 @@ CARRY_OP(sbb, -)
 READER_SIZES(cmp)
 READER_SIZES(test)
 
-#define FORMS(name, bits, tag)                                            \
-    {                                                                     \
-        name##_rr##bits##tag, name##_ri##bits##tag, name##_rm##bits##tag, \
-            name##_mr##bits##tag, name##_mi##bits##tag                    \
+#define FORMS(name, bits, tag)                                             \
+    {                                                                      \
+        name##_rr##bits##tag, name##_ri##bits##tag, name##_rmx##bits##tag, \
+            name##_mrx##bits##tag, name##_mix##bits##tag,                  \
+            name##_rmf##bits##tag, name##_mrf##bits##tag,                  \
+            name##_mif##bits##tag                                          \
     }
 #define SIZES(name, tag)                                                 \
     {                                                                    \
@@ -237,6 +258,7 @@ void hk_emit_alu(struct hk_builder *b, const struct hk_insn *i)
         bool to = writes && form != FORM_RM;
         m = hk_emit_mem(b, i->opnd[0].size, to ? HK_ACC_WRITE : HK_ACC_READ);
         info |= HK_UF_FAULTS;
+        form += hk_mem_is_flat(m) ? FORM_FLAT : 0;
     }
     hk_uop_fn nf = handlers_nf[op][size][form];
     /* The twin without flags of ADC and SBB still reads CF. */
@@ -254,25 +276,28 @@ void hk_emit_alu(struct hk_builder *b, const struct hk_insn *i)
 
 /* ---- INC, DEC, NEG, NOT -------------------------------------------------- */
 
-#define UNARY(name, bits, tag, calc)                            \
-    static struct hk_uop *name##_r##bits##tag(struct hk_cpu *c, \
-                                              struct hk_uop *u) \
-    {                                                           \
-        uint##bits##_t a = HK_R##bits(c, u->dst);               \
-        SETR##bits(c, u->dst, calc);                            \
-        HK_NEXT(c, u);                                          \
-    }                                                           \
-    static struct hk_uop *name##_m##bits##tag(struct hk_cpu *c, \
-                                              struct hk_uop *u) \
-    {                                                           \
-        uint64_t la = hk_ea(c, u);                              \
-        uint##bits##_t a;                                       \
-        if (hk_unlikely(!hk_ldw##bits(c, la, &a)))              \
-            return hk_uop_fault(c, u);                          \
-        if (hk_unlikely(!hk_st##bits(c, la, calc)))             \
-            return hk_uop_fault(c, u);                          \
-        HK_NEXT(c, u);                                          \
-    }
+#define UNARY(name, bits, tag, calc)                                         \
+    static struct hk_uop *name##_r##bits##tag(struct hk_cpu *c,              \
+                                              struct hk_uop *u)              \
+    {                                                                        \
+        uint##bits##_t a = HK_R##bits(c, u->dst);                            \
+        SETR##bits(c, u->dst, calc);                                         \
+        HK_NEXT(c, u);                                                       \
+    }                                                                        \
+    static HK_NOINLINE struct hk_uop *name##_ms##bits##tag(struct hk_cpu *c, \
+                                                           struct hk_uop *u) \
+    {                                                                        \
+        uint64_t v, la = hk_ea(c, u);                                        \
+        if (!hk_mem_read(c, la, (bits) / 8, HK_ACC_WRITE, &v))               \
+            return hk_uop_fault(c, u);                                       \
+        uint##bits##_t a = (uint##bits##_t)v;                                \
+        if (!hk_mem_write(c, la, (bits) / 8, HK_ACC_WRITE, calc))            \
+            return hk_uop_fault(c, u);                                       \
+        HK_NEXT(c, u);                                                       \
+    }                                                                        \
+    HK_FAST_RMW(name##_m##bits##tag, name##_ms##bits##tag, bits, hk_ea,      \
+                uint##bits##_t a = v;                                        \
+                v = calc)
 
 #define UNARY_SIZES(name, plain)                   \
     UNARY(name, 8, _fl, hk_##name##8(a, &c->fl))   \

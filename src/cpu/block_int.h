@@ -110,18 +110,32 @@ HK_INLINE struct hk_uop *hk_exit_direct(struct hk_cpu *c, uint64_t rip,
     return NULL;
 }
 
-/* Goes on at a computed `rip`. */
-HK_INLINE struct hk_uop *hk_exit_indirect(struct hk_cpu *c, uint64_t rip)
+/* The block at `rip` if the run loop need not be asked; else NULL. */
+HK_INLINE struct hk_block *hk_jump_find(struct hk_cpu *c, uint64_t rip)
 {
     const struct hk_jump_entry *e = hk_jump_slot(c, rip);
     struct hk_block *b = e->block;
     if (hk_likely(e->rip == rip && b != NULL && !hk_poked(c) && c->budget > 0 &&
                   b->mode == c->mode &&
-                  hk_itlb_maps(c, rip + c->r[HK_SLOT_SEG + HK_SEG_CS], b))) {
-        c->budget -= b->insns;
-        c->r[HK_SLOT_RIP] = rip;
-        HK_GOTO(c, b->uops);
-    }
+                  hk_itlb_maps(c, rip + c->r[HK_SLOT_SEG + HK_SEG_CS], b)))
+        return b;
+    return NULL;
+}
+
+HK_INLINE struct hk_uop *hk_enter(struct hk_cpu *c, struct hk_block *b,
+                                  uint64_t rip)
+{
+    c->budget -= b->insns;
+    c->r[HK_SLOT_RIP] = rip;
+    HK_GOTO(c, b->uops);
+}
+
+/* Goes on at a computed `rip`. */
+HK_INLINE struct hk_uop *hk_exit_indirect(struct hk_cpu *c, uint64_t rip)
+{
+    struct hk_block *b = hk_jump_find(c, rip);
+    if (hk_likely(b != NULL))
+        return hk_enter(c, b, rip);
     c->rip = rip;
     return NULL;
 }

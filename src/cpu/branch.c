@@ -9,6 +9,8 @@
 #include "cpu/mem_int.h"
 #include "cpu/uop_int.h"
 
+#include <string.h>
+
 enum { SS_SLOT = HK_SLOT_SEG + HK_SEG_SS };
 
 static void emit_link(struct hk_builder *b)
@@ -308,11 +310,25 @@ void hk_emit_loop(struct hk_builder *b, const struct hk_insn *i)
 /* ---- CALL, RET
  * ---------------------------------------------------------------------- */
 
+static HK_NOINLINE struct hk_uop *call_missed(struct hk_cpu *c,
+                                              struct hk_uop *u)
+{
+    uint64_t sp = c->r[HK_SLOT_RSP] - 8;
+    uint64_t back = c->r[HK_SLOT_RIP] + u->next;
+    if (!hk_mem_write(c, sp, 8, HK_ACC_WRITE, back))
+        return hk_uop_fault(c, u);
+    c->r[HK_SLOT_RSP] = sp;
+    return hk_exit_direct(c, c->r[HK_SLOT_RIP] + u->imm, u + 1);
+}
+
 static struct hk_uop *call64(struct hk_cpu *c, struct hk_uop *u)
 {
     uint64_t sp = c->r[HK_SLOT_RSP] - 8;
-    if (hk_unlikely(!hk_st64(c, sp, c->r[HK_SLOT_RIP] + u->next)))
-        return hk_uop_fault(c, u);
+    uint64_t back = c->r[HK_SLOT_RIP] + u->next;
+    void *p;
+    if (hk_unlikely(!hk_whit(c, sp, 8, &p)))
+        return call_missed(c, u);
+    memcpy(p, &back, 8);
     c->r[HK_SLOT_RSP] = sp;
     return hk_exit_direct(c, c->r[HK_SLOT_RIP] + u->imm, u + 1);
 }
@@ -378,17 +394,33 @@ void hk_emit_call_ind(struct hk_builder *b, const struct hk_insn *i)
     b->ended = true;
 }
 
-static struct hk_uop *ret64(struct hk_cpu *c, struct hk_uop *u)
+static HK_NOINLINE struct hk_uop *ret_missed(struct hk_cpu *c, struct hk_uop *u)
 {
     uint64_t ip;
-    if (hk_unlikely(!hk_ld64(c, c->r[HK_SLOT_RSP], &ip)))
+    if (!hk_mem_read(c, c->r[HK_SLOT_RSP], 8, HK_ACC_READ, &ip))
         return hk_uop_fault(c, u);
-    if (hk_unlikely(!hk_is_canonical(ip))) {
+    if (!hk_is_canonical(ip)) {
         (void)hk_fault_err(c, HK_VEC_GP, 0);
         return hk_uop_fault(c, u);
     }
     c->r[HK_SLOT_RSP] += 8 + u->imm;
     return hk_exit_indirect(c, ip);
+}
+
+/* A target in the jump cache has been run and so is canonical; any other is
+ * looked at by the slow twin. */
+static struct hk_uop *ret64(struct hk_cpu *c, struct hk_uop *u)
+{
+    const void *p;
+    uint64_t ip, sp = c->r[HK_SLOT_RSP];
+    if (hk_unlikely(!hk_rhit(c, sp, 8, &p)))
+        return ret_missed(c, u);
+    memcpy(&ip, p, 8);
+    struct hk_block *b = hk_jump_find(c, ip);
+    if (hk_unlikely(b == NULL))
+        return ret_missed(c, u);
+    c->r[HK_SLOT_RSP] = sp + 8 + u->imm;
+    return hk_enter(c, b, ip);
 }
 
 static bool slow_ret(struct hk_cpu *c, const struct hk_insn *i)

@@ -37,6 +37,68 @@ HK_INLINE void *hk_wptr(const struct hk_cpu *c, uint64_t la, uint32_t size)
     return NULL;
 }
 
+/*
+ * The same for handlers that have a slow twin: true on a hit. Without a null
+ * pointer to test and without a call behind it, such a handler needs no stack
+ * frame.
+ */
+HK_INLINE bool hk_rhit(const struct hk_cpu *c, uint64_t la, uint32_t size,
+                       const void **p)
+{
+    const struct hk_tlb_entry *e = &c->view->rd[hk_tlb_slot(la)];
+    *p = (const void *)(uintptr_t)(la + e->addend);
+    return hk_likely((la ^ e->tag) <= 4096 - size);
+}
+
+HK_INLINE bool hk_whit(const struct hk_cpu *c, uint64_t la, uint32_t size,
+                       void **p)
+{
+    const struct hk_tlb_entry *e = &c->view->wr[hk_tlb_slot(la)];
+    *p = (void *)(uintptr_t)(la + e->addend);
+    return hk_likely((la ^ e->tag) <= 4096 - size);
+}
+
+/*
+ * Fast handlers: `statement` works on v (and stores it back, for RMW and
+ * STORE); a miss goes to `slow`, a handler that does everything. `ea` is
+ * hk_ea or hk_ea_flat.
+ */
+#define HK_FAST_LOAD(name, slow, bits, ea, statement)              \
+    static struct hk_uop *name(struct hk_cpu *c, struct hk_uop *u) \
+    {                                                              \
+        const void *p;                                             \
+        uint##bits##_t v;                                          \
+        if (hk_unlikely(!hk_rhit(c, ea(c, u), (bits) / 8, &p)))    \
+            return slow(c, u);                                     \
+        memcpy(&v, p, (bits) / 8);                                 \
+        statement;                                                 \
+        HK_NEXT(c, u);                                             \
+    }
+
+#define HK_FAST_STORE(name, slow, bits, ea, value)                 \
+    static struct hk_uop *name(struct hk_cpu *c, struct hk_uop *u) \
+    {                                                              \
+        void *p;                                                   \
+        uint##bits##_t v = (value);                                \
+        if (hk_unlikely(!hk_whit(c, ea(c, u), (bits) / 8, &p)))    \
+            return slow(c, u);                                     \
+        memcpy(p, &v, (bits) / 8);                                 \
+        HK_NEXT(c, u);                                             \
+    }
+
+#define HK_FAST_RMW(name, slow, bits, ea, statement)               \
+    static struct hk_uop *name(struct hk_cpu *c, struct hk_uop *u) \
+    {                                                              \
+        void *p;                                                   \
+        uint##bits##_t v;                                          \
+        if (hk_unlikely(!hk_whit(c, ea(c, u), (bits) / 8, &p)))    \
+            return slow(c, u);                                     \
+        memcpy(&v, p, (bits) / 8);                                 \
+        statement;                                                 \
+        memcpy(p, &v, (bits) / 8);                                 \
+        HK_NEXT(c, u);                                             \
+    }
+
 #define HK_MEM_ACCESSORS(bits)                                          \
     HK_INLINE bool hk_ld##bits(struct hk_cpu *c, uint64_t la,           \
                                uint##bits##_t *v)                       \

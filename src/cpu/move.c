@@ -15,67 +15,98 @@ static unsigned size_index(unsigned size)
 #define SETR32(c, off, v) HK_SET32(c, off, v)
 #define SETR64(c, off, v) (HK_R64(c, off) = (v))
 
-#define MOVES(bits)                                                            \
-    static struct hk_uop *mov_rr##bits(struct hk_cpu *c, struct hk_uop *u)     \
-    {                                                                          \
-        SETR##bits(c, u->dst, HK_R##bits(c, u->src));                          \
-        HK_NEXT(c, u);                                                         \
-    }                                                                          \
-    static struct hk_uop *mov_ri##bits(struct hk_cpu *c, struct hk_uop *u)     \
-    {                                                                          \
-        SETR##bits(c, u->dst, (uint##bits##_t)u->imm);                         \
-        HK_NEXT(c, u);                                                         \
-    }                                                                          \
-    static struct hk_uop *mov_rm##bits(struct hk_cpu *c, struct hk_uop *u)     \
-    {                                                                          \
-        uint##bits##_t v;                                                      \
-        if (hk_unlikely(!hk_ld##bits(c, hk_ea(c, u), &v)))                     \
-            return hk_uop_fault(c, u);                                         \
-        SETR##bits(c, u->dst, v);                                              \
-        HK_NEXT(c, u);                                                         \
-    }                                                                          \
-    static struct hk_uop *mov_mr##bits(struct hk_cpu *c, struct hk_uop *u)     \
-    {                                                                          \
-        if (hk_unlikely(!hk_st##bits(c, hk_ea(c, u), HK_R##bits(c, u->src))))  \
-            return hk_uop_fault(c, u);                                         \
-        HK_NEXT(c, u);                                                         \
-    }                                                                          \
-    static struct hk_uop *mov_mi##bits(struct hk_cpu *c, struct hk_uop *u)     \
-    {                                                                          \
-        if (hk_unlikely(!hk_st##bits(c, hk_ea(c, u), (uint##bits##_t)u->imm))) \
-            return hk_uop_fault(c, u);                                         \
-        HK_NEXT(c, u);                                                         \
-    }
+#define MOVES(bits)                                                         \
+    static struct hk_uop *mov_rr##bits(struct hk_cpu *c, struct hk_uop *u)  \
+    {                                                                       \
+        SETR##bits(c, u->dst, HK_R##bits(c, u->src));                       \
+        HK_NEXT(c, u);                                                      \
+    }                                                                       \
+    static struct hk_uop *mov_ri##bits(struct hk_cpu *c, struct hk_uop *u)  \
+    {                                                                       \
+        SETR##bits(c, u->dst, (uint##bits##_t)u->imm);                      \
+        HK_NEXT(c, u);                                                      \
+    }                                                                       \
+    static HK_NOINLINE struct hk_uop *mov_rm##bits##_slow(struct hk_cpu *c, \
+                                                          struct hk_uop *u) \
+    {                                                                       \
+        uint64_t v;                                                         \
+        if (!hk_mem_read(c, hk_ea(c, u), (bits) / 8, HK_ACC_READ, &v))      \
+            return hk_uop_fault(c, u);                                      \
+        SETR##bits(c, u->dst, (uint##bits##_t)v);                           \
+        HK_NEXT(c, u);                                                      \
+    }                                                                       \
+    static HK_NOINLINE struct hk_uop *mov_mr##bits##_slow(struct hk_cpu *c, \
+                                                          struct hk_uop *u) \
+    {                                                                       \
+        if (!hk_mem_write(c, hk_ea(c, u), (bits) / 8, HK_ACC_WRITE,         \
+                          HK_R##bits(c, u->src)))                           \
+            return hk_uop_fault(c, u);                                      \
+        HK_NEXT(c, u);                                                      \
+    }                                                                       \
+    static HK_NOINLINE struct hk_uop *mov_mi##bits##_slow(struct hk_cpu *c, \
+                                                          struct hk_uop *u) \
+    {                                                                       \
+        if (!hk_mem_write(c, hk_ea(c, u), (bits) / 8, HK_ACC_WRITE,         \
+                          (uint##bits##_t)u->imm))                          \
+            return hk_uop_fault(c, u);                                      \
+        HK_NEXT(c, u);                                                      \
+    }                                                                       \
+    MOVES_MEM(bits, hk_ea, )                                                \
+    MOVES_MEM(bits, hk_ea_flat, f)
+
+#define MOVES_MEM(bits, ea, tag)                                    \
+    HK_FAST_LOAD(mov_rm##bits##tag, mov_rm##bits##_slow, bits, ea,  \
+                 SETR##bits(c, u->dst, v))                          \
+    HK_FAST_STORE(mov_mr##bits##tag, mov_mr##bits##_slow, bits, ea, \
+                  HK_R##bits(c, u->src))                            \
+    HK_FAST_STORE(mov_mi##bits##tag, mov_mi##bits##_slow, bits, ea, \
+                  (uint##bits##_t)u->imm)
 
 MOVES(8)
 MOVES(16)
 MOVES(32)
 MOVES(64)
 
-enum { FORM_RR, FORM_RI, FORM_RM, FORM_MR, FORM_MI, FORM_COUNT };
+/* The memory forms twice: any address, and base with displacement only. */
+enum {
+    FORM_RR,
+    FORM_RI,
+    FORM_RM,
+    FORM_MR,
+    FORM_MI,
+    FORM_FLAT = 3,
+    FORM_COUNT = 8
+};
 
-#define MOV_ROW(bits)                                                        \
-    {                                                                        \
-        mov_rr##bits, mov_ri##bits, mov_rm##bits, mov_mr##bits, mov_mi##bits \
+#define MOV_ROW(bits)                                                         \
+    {                                                                         \
+        mov_rr##bits, mov_ri##bits, mov_rm##bits, mov_mr##bits, mov_mi##bits, \
+            mov_rm##bits##f, mov_mr##bits##f, mov_mi##bits##f                 \
     }
 static const hk_uop_fn mov_handlers[4][FORM_COUNT] = {MOV_ROW(8), MOV_ROW(16),
                                                       MOV_ROW(32), MOV_ROW(64)};
 
+static unsigned mov_form(const struct hk_insn *i)
+{
+    const struct hk_operand *d = &i->opnd[0], *s = &i->opnd[1];
+    if (d->kind == HK_OPND_MEM)
+        return s->kind == HK_OPND_IMM ? FORM_MI : FORM_MR;
+    return s->kind == HK_OPND_IMM   ? FORM_RI
+           : s->kind == HK_OPND_MEM ? FORM_RM
+                                    : FORM_RR;
+}
+
 void hk_emit_mov(struct hk_builder *b, const struct hk_insn *i)
 {
     const struct hk_operand *d = &i->opnd[0], *s = &i->opnd[1];
-    unsigned form;
-    if (d->kind == HK_OPND_MEM)
-        form = s->kind == HK_OPND_IMM ? FORM_MI : FORM_MR;
-    else
-        form = s->kind == HK_OPND_IMM   ? FORM_RI
-               : s->kind == HK_OPND_MEM ? FORM_RM
-                                        : FORM_RR;
+    unsigned form = mov_form(i);
     struct hk_mem_ref m = {0};
     bool mem = form >= FORM_RM;
-    if (mem)
+    if (mem) {
         m = hk_emit_mem(b, d->size,
                         form == FORM_RM ? HK_ACC_READ : HK_ACC_WRITE);
+        form += hk_mem_is_flat(m) ? FORM_FLAT : 0;
+    }
     struct hk_uop *u = hk_emit(b, mov_handlers[size_index(d->size)][form],
                                mem ? HK_UF_FAULTS : 0);
     if (mem)
@@ -90,22 +121,26 @@ void hk_emit_mov(struct hk_builder *b, const struct hk_insn *i)
 /* ---- MOVZX, MOVSX ----------------------------------------------------------
  */
 
-#define EXTEND(name, to, from, cast)                                    \
-    static struct hk_uop *name##_r##to##_##from(struct hk_cpu *c,       \
-                                                struct hk_uop *u)       \
-    {                                                                   \
-        SETR##to(c, u->dst, (uint##to##_t)(cast)HK_R##from(c, u->src)); \
-        HK_NEXT(c, u);                                                  \
-    }                                                                   \
-    static struct hk_uop *name##_m##to##_##from(struct hk_cpu *c,       \
-                                                struct hk_uop *u)       \
-    {                                                                   \
-        uint##from##_t v;                                               \
-        if (hk_unlikely(!hk_ld##from(c, hk_ea(c, u), &v)))              \
-            return hk_uop_fault(c, u);                                  \
-        SETR##to(c, u->dst, (uint##to##_t)(cast)v);                     \
-        HK_NEXT(c, u);                                                  \
-    }
+#define EXTEND(name, to, from, cast)                                        \
+    static struct hk_uop *name##_r##to##_##from(struct hk_cpu *c,           \
+                                                struct hk_uop *u)           \
+    {                                                                       \
+        SETR##to(c, u->dst, (uint##to##_t)(cast)HK_R##from(c, u->src));     \
+        HK_NEXT(c, u);                                                      \
+    }                                                                       \
+    static HK_NOINLINE struct hk_uop *name##_m##to##_##from##_slow(         \
+        struct hk_cpu *c, struct hk_uop *u)                                 \
+    {                                                                       \
+        uint64_t v;                                                         \
+        if (!hk_mem_read(c, hk_ea(c, u), (from) / 8, HK_ACC_READ, &v))      \
+            return hk_uop_fault(c, u);                                      \
+        SETR##to(c, u->dst, (uint##to##_t)(cast)v);                         \
+        HK_NEXT(c, u);                                                      \
+    }                                                                       \
+    HK_FAST_LOAD(name##_m##to##_##from, name##_m##to##_##from##_slow, from, \
+                 hk_ea, SETR##to(c, u->dst, (uint##to##_t)(cast)v))         \
+    HK_FAST_LOAD(name##_f##to##_##from, name##_m##to##_##from##_slow, from, \
+                 hk_ea_flat, SETR##to(c, u->dst, (uint##to##_t)(cast)v))
 
 #define EXTENDS(to)                 \
     EXTEND(movzx, to, 8, uint8_t)   \
@@ -118,25 +153,25 @@ EXTENDS(16)
 EXTENDS(32)
 EXTENDS(64)
 
-/* [destination size][source size][memory] */
-#define ZX_ROW(to)                                \
-    {                                             \
-        {movzx_r##to##_8, movzx_m##to##_8},       \
-            {movzx_r##to##_16, movzx_m##to##_16}, \
-        {                                         \
-            NULL, NULL                            \
-        }                                         \
+/* [destination size][source size][register, memory, flat memory] */
+#define ZX_ROW(to)                                                  \
+    {                                                               \
+        {movzx_r##to##_8, movzx_m##to##_8, movzx_f##to##_8},        \
+            {movzx_r##to##_16, movzx_m##to##_16, movzx_f##to##_16}, \
+        {                                                           \
+            NULL, NULL, NULL                                        \
+        }                                                           \
     }
-#define SX_ROW(to)                                \
-    {                                             \
-        {movsx_r##to##_8, movsx_m##to##_8},       \
-            {movsx_r##to##_16, movsx_m##to##_16}, \
-        {                                         \
-            movsx_r##to##_32, movsx_m##to##_32    \
-        }                                         \
+#define SX_ROW(to)                                                  \
+    {                                                               \
+        {movsx_r##to##_8, movsx_m##to##_8, movsx_f##to##_8},        \
+            {movsx_r##to##_16, movsx_m##to##_16, movsx_f##to##_16}, \
+        {                                                           \
+            movsx_r##to##_32, movsx_m##to##_32, movsx_f##to##_32    \
+        }                                                           \
     }
-static const hk_uop_fn movzx[3][3][2] = {ZX_ROW(16), ZX_ROW(32), ZX_ROW(64)};
-static const hk_uop_fn movsx[3][3][2] = {SX_ROW(16), SX_ROW(32), SX_ROW(64)};
+static const hk_uop_fn movzx[3][3][3] = {ZX_ROW(16), ZX_ROW(32), ZX_ROW(64)};
+static const hk_uop_fn movsx[3][3][3] = {SX_ROW(16), SX_ROW(32), SX_ROW(64)};
 
 void hk_emit_movx(struct hk_builder *b, const struct hk_insn *i)
 {
@@ -145,8 +180,9 @@ void hk_emit_movx(struct hk_builder *b, const struct hk_insn *i)
     struct hk_mem_ref m = {0};
     if (mem)
         m = hk_emit_mem(b, s->size, HK_ACC_READ);
-    const hk_uop_fn(*table)[3][2] = i->op == HK_OP_MOVZX ? movzx : movsx;
-    hk_uop_fn fn = table[size_index(d->size) - 1][size_index(s->size)][mem];
+    unsigned form = !mem ? 0 : hk_mem_is_flat(m) ? 2 : 1;
+    const hk_uop_fn(*table)[3][3] = i->op == HK_OP_MOVZX ? movzx : movsx;
+    hk_uop_fn fn = table[size_index(d->size) - 1][size_index(s->size)][form];
     struct hk_uop *u = hk_emit(b, fn, mem ? HK_UF_FAULTS : 0);
     u->dst = hk_reg_offset(d);
     if (mem)

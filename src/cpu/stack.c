@@ -7,6 +7,8 @@
 #include "cpu/mem_int.h"
 #include "cpu/uop_int.h"
 
+#include <string.h>
+
 enum { SS_SLOT = HK_SLOT_SEG + HK_SEG_SS };
 
 static bool is_fast(const struct hk_builder *b, const struct hk_insn *i)
@@ -14,30 +16,56 @@ static bool is_fast(const struct hk_builder *b, const struct hk_insn *i)
     return (b->mode & HK_MODE_SIZE) == HK_CODE64 && i->opsize == 8;
 }
 
-static struct hk_uop *push_r64(struct hk_cpu *c, struct hk_uop *u)
+static HK_NOINLINE struct hk_uop *push_missed(struct hk_cpu *c,
+                                              struct hk_uop *u, uint64_t v)
 {
     uint64_t sp = c->r[HK_SLOT_RSP] - 8;
-    if (hk_unlikely(!hk_st64(c, sp, HK_R64(c, u->src))))
+    if (!hk_mem_write(c, sp, 8, HK_ACC_WRITE, v))
         return hk_uop_fault(c, u);
     c->r[HK_SLOT_RSP] = sp;
     HK_NEXT(c, u);
 }
 
-static struct hk_uop *push_i64(struct hk_cpu *c, struct hk_uop *u)
+HK_INLINE struct hk_uop *push_value(struct hk_cpu *c, struct hk_uop *u,
+                                    uint64_t v)
 {
     uint64_t sp = c->r[HK_SLOT_RSP] - 8;
-    if (hk_unlikely(!hk_st64(c, sp, u->imm)))
-        return hk_uop_fault(c, u);
+    void *p;
+    if (hk_unlikely(!hk_whit(c, sp, 8, &p)))
+        return push_missed(c, u, v);
+    memcpy(p, &v, 8);
     c->r[HK_SLOT_RSP] = sp;
+    HK_NEXT(c, u);
+}
+
+static struct hk_uop *push_r64(struct hk_cpu *c, struct hk_uop *u)
+{
+    return push_value(c, u, HK_R64(c, u->src));
+}
+
+static struct hk_uop *push_i64(struct hk_cpu *c, struct hk_uop *u)
+{
+    return push_value(c, u, u->imm);
+}
+
+static HK_NOINLINE struct hk_uop *pop_missed(struct hk_cpu *c, struct hk_uop *u)
+{
+    uint64_t v;
+    if (!hk_mem_read(c, c->r[HK_SLOT_RSP], 8, HK_ACC_READ, &v))
+        return hk_uop_fault(c, u);
+    c->r[HK_SLOT_RSP] += 8;
+    HK_R64(c, u->dst) = v;
     HK_NEXT(c, u);
 }
 
 static struct hk_uop *pop_r64(struct hk_cpu *c, struct hk_uop *u)
 {
-    uint64_t v;
-    if (hk_unlikely(!hk_ld64(c, c->r[HK_SLOT_RSP], &v)))
-        return hk_uop_fault(c, u);
-    c->r[HK_SLOT_RSP] += 8;
+    const void *p;
+    uint64_t v, sp = c->r[HK_SLOT_RSP];
+    if (hk_unlikely(!hk_rhit(c, sp, 8, &p)))
+        return pop_missed(c, u);
+    memcpy(&v, p, 8);
+    c->r[HK_SLOT_RSP] = sp + 8;
     HK_R64(c, u->dst) = v;
     HK_NEXT(c, u);
 }

@@ -81,6 +81,12 @@ HK_INLINE uint64_t hk_ea(const struct hk_cpu *c, const struct hk_uop *u)
            (uint64_t)(int64_t)u->disp + c->r[u->seg];
 }
 
+/* The same where the operand is only a base and a displacement. */
+HK_INLINE uint64_t hk_ea_flat(const struct hk_cpu *c, const struct hk_uop *u)
+{
+    return c->r[u->base] + (uint64_t)(int64_t)u->disp;
+}
+
 /* Register operands by byte offset. */
 HK_INLINE void *hk_reg(struct hk_cpu *c, unsigned offset)
 {
@@ -145,6 +151,14 @@ HK_INLINE void hk_use_mem(struct hk_uop *u, struct hk_mem_ref m)
     u->scale = m.scale;
     u->seg = m.seg;
     u->disp = m.disp;
+}
+
+/* True when hk_ea_flat gives its address. The bases of ES, CS, SS and DS are
+ * zero in 64-bit mode; elsewhere an address uop has added them. */
+HK_INLINE bool hk_mem_is_flat(struct hk_mem_ref m)
+{
+    return m.index == HK_SLOT_ZERO && m.seg != HK_SLOT_SEG + HK_SEG_FS &&
+           m.seg != HK_SLOT_SEG + HK_SEG_GS;
 }
 
 /* Byte offset in r[] of a GPR or GPR8H operand. */
