@@ -28,7 +28,8 @@ static struct tiny_end with_rax(const uint8_t *code, const uint8_t *end,
 
 #define WITH(name, rax) with_rax(name, name##_end, rax, NULL)
 
-/* ---- control registers ----------------------------------------------------- */
+/* ---- control registers -----------------------------------------------------
+ */
 
 static void impossible_cr0_values_are_gp(void **state)
 {
@@ -69,8 +70,7 @@ TINY_ASM(code_pcid, 64,
 static void pcid_follows_its_rules(void **state)
 {
     struct hk_vcpu_state s;
-    struct tiny_end e =
-        with_rax(code_pcid, code_pcid_end, TINY_PML4, &s);
+    struct tiny_end e = with_rax(code_pcid, code_pcid_end, TINY_PML4, &s);
     assert_int_equal(e.vector, -1);
     assert_int_equal(s.gpr[HK_RBX], TINY_PML4 + 5);
     /* Not with bits 11-0 of CR3 set. */
@@ -118,8 +118,8 @@ static void privileged_instructions_are_gp_in_ring_3(void **state)
         const uint8_t *code, *end;
     } k[] = {
 #define C(name) {name, name##_end}
-        C(user_hlt),    C(user_cr0),  C(user_lgdt),   C(user_rdmsr),
-        C(user_invlpg), C(user_clts), C(user_wbinvd), C(user_ltr),
+        C(user_hlt),    C(user_cr0),    C(user_lgdt),   C(user_rdmsr),
+        C(user_invlpg), C(user_clts),   C(user_wbinvd), C(user_ltr),
         C(user_dr),     C(user_sysret), C(user_rdpmc),
 #undef C
     };
@@ -156,7 +156,8 @@ static void umip_hides_the_tables_from_ring_3(void **state)
     }
 }
 
-/* ---- system calls ------------------------------------------------------------ */
+/* ---- system calls
+ * ------------------------------------------------------------ */
 
 TINY_ASM(user_syscall, 64, "syscall; ud2");
 TINY_ASM(kernel_hlt, 64, "hlt");
@@ -244,7 +245,8 @@ static void sysenter_and_sysexit_use_their_msrs(void **state)
     tiny_free(vm);
 }
 
-/* ---- MSRs -------------------------------------------------------------------- */
+/* ---- MSRs
+ * -------------------------------------------------------------------- */
 
 static int wrmsr(uint32_t msr, uint64_t value)
 {
@@ -268,8 +270,7 @@ static int wrmsr(uint32_t msr, uint64_t value)
 
 static void msrs_take_what_the_manual_says(void **state)
 {
-    uint64_t efer =
-        HK_EFER_LME | HK_EFER_LMA | HK_EFER_SCE | HK_EFER_NXE;
+    uint64_t efer = HK_EFER_LME | HK_EFER_LMA | HK_EFER_SCE | HK_EFER_NXE;
     assert_int_equal(wrmsr(0xc0000080, efer), -1);
     assert_int_equal(wrmsr(0xc0000080, efer & ~HK_EFER_LME), HK_VEC_GP);
     assert_int_equal(wrmsr(0xc0000080, efer | 1 << 1), HK_VEC_GP);
@@ -318,8 +319,9 @@ static void tsd_keeps_the_tsc_from_ring_3(void **state)
     tiny_free(vm);
 }
 
-TINY_ASM(code_xsetbv, 64, "xor %ecx, %ecx; xor %edx, %edx; xsetbv; xor %ecx, "
-                          "%ecx; xgetbv; hlt");
+TINY_ASM(code_xsetbv, 64,
+         "xor %ecx, %ecx; xor %edx, %edx; xsetbv; xor %ecx, "
+         "%ecx; xgetbv; hlt");
 
 static void xcr0_takes_x87_and_sse_only(void **state)
 {
@@ -327,8 +329,10 @@ static void xcr0_takes_x87_and_sse_only(void **state)
         uint64_t value, cr4;
         int vector;
     } k[] = {
-        {3, HK_CR4_OSXSAVE, -1},        {1, HK_CR4_OSXSAVE, -1},
-        {2, HK_CR4_OSXSAVE, HK_VEC_GP}, {7, HK_CR4_OSXSAVE, HK_VEC_GP},
+        {3, HK_CR4_OSXSAVE, -1},
+        {1, HK_CR4_OSXSAVE, -1},
+        {2, HK_CR4_OSXSAVE, HK_VEC_GP},
+        {7, HK_CR4_OSXSAVE, HK_VEC_GP},
         {3, 0, HK_VEC_UD},
     };
     for (size_t n = 0; n < HK_COUNT(k); n++) {
@@ -343,7 +347,8 @@ static void xcr0_takes_x87_and_sse_only(void **state)
     }
 }
 
-/* ---- debug registers ----------------------------------------------------------- */
+/* ---- debug registers
+ * ----------------------------------------------------------- */
 
 TINY_ASM(code_nops, 64, "nop; nop; nop; hlt");
 TINY_ASM(code_store, 64, "nop; movl $1, (%rsi); nop; mov (%rsi), %eax; hlt");
@@ -429,7 +434,8 @@ static void the_upper_half_of_dr7_is_gp(void **state)
     assert_int_equal(WITH(code_dr7, 1ull << 32).vector, HK_VEC_GP);
 }
 
-/* ---- the KVM clock ---------------------------------------------------------------- */
+/* ---- the KVM clock
+ * ---------------------------------------------------------------- */
 
 struct vcpu_time {
     uint32_t version, pad0;
@@ -493,12 +499,12 @@ static void a_clock_outside_ram_is_gp(void **state)
     struct tiny_vm *vm = tiny_new(TINY_LONG, 1);
     assert_int_equal(set_clock(vm, 0x4b564d01, 0xfee00001), HK_VEC_GP);
     vm->cpu[0].state.gpr[HK_RSP] = TINY_STACK;
-    assert_int_equal(set_clock(vm, 0x4b564d01, (TINY_RAM - 16) | 1),
-                     HK_VEC_GP);
+    assert_int_equal(set_clock(vm, 0x4b564d01, (TINY_RAM - 16) | 1), HK_VEC_GP);
     tiny_free(vm);
 }
 
-/* ---- state ---------------------------------------------------------------------- */
+/* ---- state
+ * ---------------------------------------------------------------------- */
 
 static void a_state_no_cpu_can_have_is_refused(void **state)
 {
