@@ -359,12 +359,13 @@ static struct hk_uop *call_ind64(struct hk_cpu *c, struct hk_uop *u)
 {
     uint64_t ip = HK_R64(c, u->src);
     uint64_t sp = c->r[HK_SLOT_RSP] - 8;
+    if (hk_unlikely(!hk_st64(c, sp, c->r[HK_SLOT_RIP] + u->next)))
+        return hk_uop_fault(c, u);
+    /* Checked after the store, as hosts do. */
     if (hk_unlikely(!hk_is_canonical(ip))) {
         (void)hk_fault_err(c, HK_VEC_GP, 0);
         return hk_uop_fault(c, u);
     }
-    if (hk_unlikely(!hk_st64(c, sp, c->r[HK_SLOT_RIP] + u->next)))
-        return hk_uop_fault(c, u);
     c->r[HK_SLOT_RSP] = sp;
     return hk_exit_indirect(c, ip);
 }

@@ -153,6 +153,8 @@ static bool repeat(struct hk_cpu *c, const struct hk_insn *i, element_fn one)
     unsigned batch = single ? 1 : REP_BATCH;
     if (i->rep == 0)
         return one(c, i, size);
+    if (!may_use(c, (uint16_t)c->r[HK_RDX], size)) /* even for no element */
+        return false;
     while ((c->r[HK_RCX] & addr_mask(i)) != 0) {
         if (batch-- == 0) {
             c->rip = next - i->len;

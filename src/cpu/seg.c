@@ -15,8 +15,9 @@ bool hk_seg_in_limit(const struct hk_segment *s, uint64_t off, uint32_t size)
     uint64_t last = off + size - 1;
     bool down = (s->attr & (HK_SEG_S | HK_TYPE_CODE | HK_TYPE_DOWN)) ==
                 (HK_SEG_S | HK_TYPE_DOWN);
+    /* With a limit of 4 GiB an access wraps around. */
     if (!down)
-        return last <= s->limit;
+        return last <= s->limit || s->limit == 0xffffffff;
     uint64_t top = (s->attr & HK_SEG_DB) != 0 ? 0xffffffff : 0xffff;
     return off > s->limit && last <= top;
 }

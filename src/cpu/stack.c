@@ -237,20 +237,20 @@ static bool slow_pusha(struct hk_cpu *c, const struct hk_insn *i)
     return true;
 }
 
+/* A fault in the middle keeps what was loaded, but not the stack pointer, so
+ * that the instruction can start again; hosts do the same. */
 static bool slow_popa(struct hk_cpu *c, const struct hk_insn *i)
 {
-    uint64_t sp = c->r[HK_SLOT_RSP], v[8];
+    uint64_t sp = c->r[HK_SLOT_RSP], v;
     for (unsigned n = 8; n-- > 0;) {
-        if (!hk_pop(c, i->opsize, &v[n])) {
+        struct hk_operand o = {
+            .kind = HK_OPND_GPR, .reg = (uint8_t)n, .size = i->opsize};
+        if (!hk_pop(c, i->opsize, &v)) {
             c->r[HK_SLOT_RSP] = sp;
             return false;
         }
-    }
-    for (unsigned n = 0; n < 8; n++) {
-        struct hk_operand o = {
-            .kind = HK_OPND_GPR, .reg = (uint8_t)n, .size = i->opsize};
         if (n != HK_RSP)
-            hk_reg_set(c, &o, v[n]);
+            hk_reg_set(c, &o, v);
     }
     return true;
 }

@@ -77,10 +77,11 @@ static bool do_lods(struct hk_cpu *c, const struct hk_insn *i)
 static bool do_cmps(struct hk_cpu *c, const struct hk_insn *i)
 {
     uint64_t from, to, a, b;
-    if (!source_address(c, i, &from) ||
-        !hk_mem_read(c, from, i->opsize, HK_ACC_READ, &a) ||
-        !target_address(c, i, HK_ACC_READ, &to) ||
-        !hk_mem_read(c, to, i->opsize, HK_ACC_READ, &b))
+    /* ES:DI first: that is the address which hosts report. */
+    if (!target_address(c, i, HK_ACC_READ, &to) ||
+        !hk_mem_read(c, to, i->opsize, HK_ACC_READ, &b) ||
+        !source_address(c, i, &from) ||
+        !hk_mem_read(c, from, i->opsize, HK_ACC_READ, &a))
         return false;
     compare(c, i->opsize, a, b);
     return true;
@@ -244,25 +245,58 @@ static bool goes_on(const struct hk_cpu *c, const struct hk_insn *i)
     return zf == (i->rep == 0xf3);
 }
 
-static struct hk_uop *again(struct hk_cpu *c, const struct hk_uop *u)
+/*
+ * Between two elements. RF is set in what an event pushes here, and a single
+ * step shows it (SDM volume 3, 18.3.1.1).
+ */
+static struct hk_uop *again(struct hk_cpu *c, const struct hk_uop *u,
+                            uint16_t flags)
 {
     c->rip = c->r[HK_SLOT_RIP] + u->start;
+    c->fl = flags;
+    c->sysflags |= HK_RF_RF;
+    c->dbg_keep_rf = (c->mode & HK_MODE_STEP) != 0;
     return NULL;
 }
 
+/*
+ * With 32-bit addresses the registers lose their upper halves before the
+ * first element, even if that faults: on hosts the pointers of MOVS and STOS
+ * do, those of the others follow with their first advance.
+ */
+static void narrow(struct hk_cpu *c, const struct hk_insn *i)
+{
+    if (i->addrsize != 4)
+        return;
+    c->r[HK_RCX] = (uint32_t)c->r[HK_RCX];
+    if (i->op == HK_OP_MOVS)
+        c->r[HK_RSI] = (uint32_t)c->r[HK_RSI];
+    if (i->op == HK_OP_MOVS || i->op == HK_OP_STOS)
+        c->r[HK_RDI] = (uint32_t)c->r[HK_RDI];
+}
+
+/*
+ * The status flags change with the last element only: an event in the middle
+ * sees those from before the instruction (SDM volume 2, REP).
+ */
 static struct hk_uop *op_rep(struct hk_cpu *c, struct hk_uop *u)
 {
     const struct hk_insn *i = (const struct hk_insn *)(uintptr_t)u->imm;
     uint64_t mask = address_mask(i);
     hk_uop_fn next = u[1].fn;
+    uint16_t flags = c->fl;
+    if ((c->r[HK_RCX] & mask) != 0)
+        narrow(c, i);
     for (;;) {
         uint64_t count = c->r[HK_RCX] & mask;
         if (count == 0)
             break;
         uint64_t n = stretch(c, i, count);
         if (n == 0) {
-            if (!one_element(c, i))
+            if (!one_element(c, i)) {
+                c->fl = flags;
                 return hk_uop_fault(c, u);
+            }
             n = 1;
         }
         advance(c, i, HK_RCX, -(int64_t)n);
@@ -275,9 +309,9 @@ static struct hk_uop *op_rep(struct hk_cpu *c, struct hk_uop *u)
          * each element; others may want something. */
         if (u[1].fn != next || (c->mode & HK_MODE_STEP) != 0 || hk_poked(c) ||
             c->budget <= 0)
-            return again(c, u);
+            return again(c, u, flags);
     }
-    /* A 32-bit count that reached zero is zero extended as well. */
+    c->sysflags &= ~(uint32_t)HK_RF_RF;
     HK_NEXT(c, u);
 }
 

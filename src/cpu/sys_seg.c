@@ -276,7 +276,17 @@ bool hk_slow_mov_to_sreg(struct hk_cpu *c, const struct hk_insn *i)
 
 bool hk_slow_push_sreg(struct hk_cpu *c, const struct hk_insn *i)
 {
-    return hk_push(c, i->opsize, c->seg[i->opnd[0].reg].selector);
+    uint64_t selector = c->seg[i->opnd[0].reg].selector;
+    uint64_t sp = c->r[HK_SLOT_RSP];
+    if (i->opsize != 4)
+        return hk_push(c, i->opsize, selector);
+    /* Processors of today write two of the four bytes (SDM, PUSH). */
+    hk_stack_set(c, sp - 2);
+    if (!hk_push(c, 2, selector)) {
+        c->r[HK_SLOT_RSP] = sp;
+        return false;
+    }
+    return true;
 }
 
 bool hk_slow_pop_sreg(struct hk_cpu *c, const struct hk_insn *i)
