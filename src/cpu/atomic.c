@@ -405,10 +405,11 @@ static bool slow_16b(struct hk_cpu *c, const struct hk_insn *i)
     uint64_t old[2] = {c->r[HK_RAX], c->r[HK_RDX]};
     const uint64_t want[2] = {c->r[HK_RBX], c->r[HK_RCX]};
     bool equal;
+    /* Alignment comes before the other checks: always #GP, never #SS. */
+    if (((hk_insn_offset(c, i) + c->r[HK_SLOT_SEG + i->seg]) & 15) != 0)
+        return hk_fault_err(c, HK_VEC_GP, 0);
     if (!hk_insn_linear(c, i, 16, HK_ACC_WRITE, &la))
         return false;
-    if ((la & 15) != 0)
-        return hk_fault_err(c, HK_VEC_GP, 0);
     if (!hk_mem_read(c, la, 8, HK_ACC_WRITE, &ignored))
         return false;
     uint64_t *p = hk_wptr(c, la, 16);

@@ -260,9 +260,9 @@ static struct hk_uop *again(struct hk_cpu *c, const struct hk_uop *u,
 }
 
 /*
- * With 32-bit addresses the registers lose their upper halves before the
- * first element, even if that faults: on hosts the pointers of MOVS and STOS
- * do, those of the others follow with their first advance.
+ * With 32-bit addresses the count loses its upper half even if it is zero or
+ * the first element faults; on hosts the pointers of MOVS and STOS do so too,
+ * those of the others follow with their first advance.
  */
 static void narrow(struct hk_cpu *c, const struct hk_insn *i)
 {
@@ -285,8 +285,7 @@ static struct hk_uop *op_rep(struct hk_cpu *c, struct hk_uop *u)
     uint64_t mask = address_mask(i);
     hk_uop_fn next = u[1].fn;
     uint16_t flags = c->fl;
-    if ((c->r[HK_RCX] & mask) != 0)
-        narrow(c, i);
+    narrow(c, i);
     for (;;) {
         uint64_t count = c->r[HK_RCX] & mask;
         if (count == 0)

@@ -122,6 +122,24 @@ static unsigned view_index(const struct hk_cpu *c, unsigned acc)
     return (unsigned)(c->view - c->views);
 }
 
+static bool noncanonical(struct hk_cpu *c)
+{
+    (void)hk_fault_err(c, HK_VEC_GP, 0);
+    c->exc.noncanonical = true;
+    return false;
+}
+
+/*
+ * The last byte of a page-crossing access is checked for the hole in the
+ * address space before the first one can raise a page fault.
+ */
+static bool end_is_canonical(struct hk_cpu *c, uint64_t la, uint32_t len)
+{
+    if (hk_likely((la & 0xfff) + len <= 4096 || hk_is_canonical(la + len - 1)))
+        return true;
+    return noncanonical(c);
+}
+
 /* Translates the page of `la`; false: a fault is pending. */
 static bool locate(struct hk_cpu *c, uint64_t la, unsigned acc, struct place *p)
 {
@@ -135,11 +153,8 @@ static bool locate(struct hk_cpu *c, uint64_t la, unsigned acc, struct place *p)
         p->host = (uint8_t *)(uintptr_t)(la + e->addend);
         return true;
     }
-    if (!hk_is_canonical(la)) {
-        (void)hk_fault_err(c, HK_VEC_GP, 0);
-        c->exc.noncanonical = true;
-        return false;
-    }
+    if (!hk_is_canonical(la))
+        return noncanonical(c);
     struct hk_xlat x;
     if (!hk_mmu_walk(c, la, acc, &x))
         return false;
@@ -259,7 +274,7 @@ bool hk_mem_read(struct hk_cpu *c, uint64_t la, uint32_t size, unsigned acc,
     struct place a, b;
     if ((c->dr[7] & 0xff) != 0)
         hk_debug_data(c, la, size, (acc & HK_ACC_KIND) == HK_ACC_WRITE);
-    if (!locate(c, la, acc, &a))
+    if (!end_is_canonical(c, la, size) || !locate(c, la, acc, &a))
         return false;
     uint32_t first = 4096 - (uint32_t)(la & 0xfff);
     if (hk_likely(first >= size)) {
@@ -280,7 +295,7 @@ bool hk_mem_write(struct hk_cpu *c, uint64_t la, uint32_t size, unsigned acc,
     struct place a, b;
     if ((c->dr[7] & 0xff) != 0)
         hk_debug_data(c, la, size, true);
-    if (!locate(c, la, acc, &a))
+    if (!end_is_canonical(c, la, size) || !locate(c, la, acc, &a))
         return false;
     uint32_t first = 4096 - (uint32_t)(la & 0xfff);
     if (hk_likely(first >= size)) {
@@ -297,6 +312,8 @@ bool hk_mem_write(struct hk_cpu *c, uint64_t la, uint32_t size, unsigned acc,
 bool hk_mem_probe(struct hk_cpu *c, uint64_t la, uint32_t len, unsigned acc)
 {
     struct place p;
+    if (!end_is_canonical(c, la, len))
+        return false;
     for (uint64_t at = la;; at = next_page(c, at)) {
         if (!locate(c, at, acc, &p))
             return false;
@@ -311,6 +328,8 @@ bool hk_mem_read_bytes(struct hk_cpu *c, uint64_t la, void *to, uint32_t len,
                        unsigned acc)
 {
     uint8_t *out = to;
+    if (!end_is_canonical(c, la, len))
+        return false;
     while (len != 0) {
         struct place p;
         if (!locate(c, la, acc, &p))

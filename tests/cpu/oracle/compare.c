@@ -10,12 +10,15 @@
  *    of the FXSAVE image;
  *  - in compatibility mode R8 to R15 and the upper halves of the other
  *    registers, which cannot be seen there;
- *  - the present bit of a page fault in the upper half of the address space,
- *    which the host's kernel sets always.
+ *  - the present bit of a page fault beyond the addresses that the host's
+ *    kernel gives to programs, where it says that the page is present.
  */
 #include "oracle.h"
 
 #include <string.h>
+
+/* The host's kernel gives no program the last page of the lower half. */
+#define PROGRAM_END 0x7ffffffff000u
 
 enum {
     FLAG_CF = 1,
@@ -43,7 +46,7 @@ static void normalise_one(const struct oracle_case *c, struct oracle_result *r)
         r->out.fs_base = r->out.gs_base = 0;
     }
     r->out.rflags &= ~undefined_flags(c);
-    if (r->vector == VECTOR_PF && r->cr2 >> 47 != 0)
+    if (r->vector == VECTOR_PF && r->cr2 >= PROGRAM_END)
         r->error_code |= 1;
     memset(fx + 5, 0, 19);           /* reserved, FOP, FIP, FDP */
     memset(fx + 28, 0, 4);           /* MXCSR_MASK */

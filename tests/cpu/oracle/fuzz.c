@@ -10,6 +10,8 @@
 
 #include "base/err.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { SEQUENCE_EVERY = 8, FILL = 0xcc };
@@ -150,6 +152,7 @@ static void run_case(struct runner *r, size_t form)
     oracle_native_run(&r->c, &r->expected);
     if (r->expected.vector == ORACLE_TIMEOUT) {
         r->totals->timeouts++;
+        printf("case %" PRIu64 " does not end on the host\n", r->c.number);
     } else {
         load_code(&r->c, r->guest);
         oracle_guest_code_changed(&r->c);

@@ -82,7 +82,7 @@ static void setup_string(struct oracle_rng *rng, struct oracle_case *c)
     uint32_t size = c->insn.opsize;
     uint64_t from = pick_data(rng, c, size), to = pick_data(rng, c, size);
     uint8_t *pattern = oracle_add_patch(c, from, 64)->bytes;
-    uint64_t count = oracle_below(rng, 40);
+    uint64_t count = oracle_percent(rng, 10) ? 0 : oracle_below(rng, 40);
 
     oracle_number_bytes(rng, pattern, 64);
     if (oracle_percent(rng, 30)) /* overlapping */
