@@ -150,6 +150,8 @@ void hk_cpu_machine_note_write(struct hk_cpu_machine *m, hk_gpa_t gpa,
 
 void hk_cpu_poke(struct hk_cpu *c, uint32_t bits)
 {
+    if ((bits & HK_CPU_POKE_NMI) != 0)
+        atomic_fetch_add(&c->nmi_posted, 1);
     atomic_fetch_or_explicit(&c->poke, bits, memory_order_release);
 }
 

@@ -88,11 +88,16 @@ struct slot {
     void *host;
 };
 
-static bool find_slot(const struct walk *w, uint64_t gpa, struct slot *s)
+HK_INLINE bool find_slot(const struct walk *w, uint64_t gpa, struct slot *s)
 {
-    s->ram = hk_phys_ram(w->c->machine, gpa);
-    if (s->ram == NULL)
-        return false;
+    struct hk_cpu_machine *m = w->c->machine;
+    /* Tables are nearly always in the first stretch of RAM. */
+    s->ram = &m->ram[0];
+    if (hk_unlikely(gpa - s->ram->gpa >= s->ram->size)) {
+        s->ram = hk_phys_ram(m, gpa);
+        if (s->ram == NULL)
+            return false;
+    }
     s->gpa = gpa;
     s->host = s->ram->host + (gpa - s->ram->gpa);
     return true;
@@ -151,8 +156,8 @@ HK_INLINE uint64_t leaf_bits(const struct walk *w)
 }
 
 /* One entry of 8 bytes. On STEP_OK `*pte` is the entry and `*leaf` tells. */
-static enum step entry64(struct walk *w, uint64_t gpa, unsigned level,
-                         uint64_t *pte, bool *leaf)
+HK_INLINE enum step entry64(struct walk *w, uint64_t gpa, unsigned level,
+                            uint64_t *pte, bool *leaf)
 {
     struct slot s;
     if (hk_unlikely(!find_slot(w, gpa, &s)))
@@ -185,7 +190,7 @@ static enum step entry64(struct walk *w, uint64_t gpa, unsigned level,
 }
 
 /* From the table at `table` down; `level` is its level (4 is the PML4). */
-static bool walk64(struct walk *w, uint64_t table, unsigned level)
+HK_INLINE bool walk64(struct walk *w, uint64_t table, unsigned level)
 {
     for (; level >= 1;) {
         unsigned shift = 3 + 9 * level;

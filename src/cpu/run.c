@@ -161,6 +161,14 @@ static void advance(struct hk_cpu *c)
         c->link = NULL;
 }
 
+/* One NMI may be in service and one waits behind it; more are lost. */
+static void take_nmis(struct hk_cpu *c)
+{
+    unsigned waiting = c->nmi_pending + atomic_exchange(&c->nmi_posted, 0);
+    unsigned most = c->nmi_blocked ? 1 : 2;
+    c->nmi_pending = (uint8_t)(waiting < most ? waiting : most);
+}
+
 /* True: leave hk_cpu_run. */
 static bool take_pokes(struct hk_cpu *c)
 {
@@ -170,7 +178,7 @@ static bool take_pokes(struct hk_cpu *c)
     if ((bits & HK_CPU_POKE_CODE) != 0)
         hk_code_take_posted(c);
     if ((bits & HK_CPU_POKE_NMI) != 0)
-        c->nmi_pending = true;
+        take_nmis(c);
     if ((bits & HK_CPU_POKE_INTERRUPT) != 0)
         c->irq_check = true;
     return (bits & HK_CPU_POKE_EXIT) != 0;
@@ -185,8 +193,8 @@ static bool take_event(struct hk_cpu *c)
     }
     if (c->shadow != 0)
         return false;
-    if (c->nmi_pending && !c->nmi_blocked) {
-        c->nmi_pending = false;
+    if (c->nmi_pending != 0 && !c->nmi_blocked) {
+        c->nmi_pending--;
         c->nmi_blocked = true;
         c->halted = false;
         hk_event_deliver(c, HK_EVENT_NMI, HK_VEC_NMI);
