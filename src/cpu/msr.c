@@ -41,6 +41,8 @@ enum {
     MSR_TSC_AUX = 0xc0000103,
 };
 
+enum { FEATURE_CONTROL_LOCKED = 1 };
+
 #define EFER_KNOWN (HK_EFER_SCE | HK_EFER_LME | HK_EFER_LMA | HK_EFER_NXE)
 /* MISC_ENABLE: fast strings, and the debug facilities that are not here. */
 #define MISC_ENABLE_RO (1ull << 7 | 1ull << 11 | 1ull << 12)
@@ -75,7 +77,6 @@ static const struct plain_msr plain[] = {
     {MSR_SYSENTER_CS, AT(msr.sysenter_cs), RULE_LOW32},
     {MSR_SYSENTER_ESP, AT(msr.sysenter_esp), RULE_CANONICAL},
     {MSR_SYSENTER_EIP, AT(msr.sysenter_eip), RULE_CANONICAL},
-    {MSR_FEATURE_CONTROL, NOWHERE, RULE_ZERO_ONLY},
     {MSR_UCODE_REV, NOWHERE, RULE_IGNORE},
     {MSR_PLATFORM_INFO, NOWHERE, RULE_IGNORE},
     {MSR_MISC_FEATURES, NOWHERE, RULE_ZERO_ONLY},
@@ -163,6 +164,10 @@ bool hk_msr_read(struct hk_cpu *c, uint32_t msr, uint64_t *value)
         return true;
     case MSR_TSC_ADJUST:
         *value = c->msr.tsc_adjust;
+        return true;
+    case MSR_FEATURE_CONTROL:
+        /* Locked with nothing on. Kernels try to lock it otherwise. */
+        *value = FEATURE_CONTROL_LOCKED;
         return true;
     case MSR_EFER:
         *value = c->msr.efer;
