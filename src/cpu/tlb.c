@@ -185,12 +185,17 @@ static uint64_t place_read(struct hk_cpu *c, const struct place *p,
     case 4:
         memcpy(&v, p->host, 4);
         return v;
-    default:
+    case 8:
+        memcpy(&v, p->host, 8);
+        return v;
+    default: /* a part of an access across pages */
         memcpy(&v, p->host, size);
         return v;
     }
 }
 
+/* The sizes of whole accesses are constants here: each is one host move,
+ * seen whole and only once by other vCPUs. */
 static void place_write(struct hk_cpu *c, const struct place *p, uint32_t size,
                         uint64_t v)
 {
@@ -208,7 +213,10 @@ static void place_write(struct hk_cpu *c, const struct place *p, uint32_t size,
     case 4:
         memcpy(p->host, &v, 4);
         break;
-    default:
+    case 8:
+        memcpy(p->host, &v, 8);
+        break;
+    default: /* a part of an access across pages */
         memcpy(p->host, &v, size);
         break;
     }
