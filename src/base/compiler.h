@@ -31,6 +31,20 @@
 #define hk_container_of(ptr, type, member) \
     ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
+/*
+ * Tells the thread checker that [memory, memory+size) is guest RAM: what two
+ * vCPUs do to it without locks is the guest's own affair, as on hardware.
+ */
+#if defined(__SANITIZE_THREAD__)
+void AnnotateBenignRaceSized(const char *file, int line,
+                             const volatile void *memory, size_t size,
+                             const char *text);
+#define HK_RACY_MEMORY(memory, size) \
+    AnnotateBenignRaceSized(__FILE__, __LINE__, (memory), (size), "guest RAM")
+#else
+#define HK_RACY_MEMORY(memory, size) ((void)(memory), (void)(size))
+#endif
+
 /* Tells the processor that this is a spin-wait loop. */
 static inline void hk_cpu_relax(void)
 {

@@ -12,7 +12,8 @@
 /*
  * Gets `size` bytes (not 0) of zeroed, page-aligned, readable and writable
  * memory. Pages take host memory when first touched, so a guest may be given
- * more than it will use. Not inherited by child processes. Release with
+ * more than it will use. Not inherited by child processes. Guests race on it,
+ * and the thread checker is told so. Release with
  * hk_os_mem_free and the same size. Errors: -HK_EINVAL size 0 or larger than
  * the address space; -HK_ENOMEM the host refused.
  */

@@ -22,6 +22,7 @@ int hk_os_mem_alloc(uint64_t size, uint8_t **out)
      * Both are wishes: an old kernel may not know them. */
     (void)madvise(memory, (size_t)size, MADV_DONTDUMP);
     (void)madvise(memory, (size_t)size, MADV_DONTFORK);
+    HK_RACY_MEMORY(memory, (size_t)size);
     *out = memory;
     return 0;
 }
