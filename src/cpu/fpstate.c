@@ -238,7 +238,8 @@ static bool is_wide(const struct hk_insn *i)
     return (i->rex & 8) != 0;
 }
 
-/* Checks common to both; gives the linear address. */
+/* Checks common to both; gives the linear address. Like hardware, looks at
+ * the last byte first, which shows in CR2. */
 static bool fx_begin(struct hk_cpu *c, const struct hk_insn *i, unsigned acc,
                      uint64_t *la)
 {
@@ -248,7 +249,7 @@ static bool fx_begin(struct hk_cpu *c, const struct hk_insn *i, unsigned acc,
         return false;
     if (*la & 15)
         return hk_fault_err(c, HK_VEC_GP, 0);
-    return true;
+    return hk_mem_probe(c, *la + IMG_SIZE - 1, 1, acc);
 }
 
 bool hk_slow_fxsave(struct hk_cpu *c, const struct hk_insn *i)

@@ -8,6 +8,8 @@
  */
 #include "cpu/sse_int.h"
 
+#include "base/endian.h"
+
 struct bytes16 {
     HK_ALIGNED(16) uint64_t half[2];
 };
@@ -108,14 +110,19 @@ MM_STORER(mm_store64, OR_FAULT(hk_st64(c, hk_ea(c, u), HK_R64(c, u->src))))
 
 /* ---- masked stores ---------------------------------------------------- */
 
-/* Writes the bytes of `from` whose mask byte has its top bit set. The whole
- * operand must be writable, as hardware wants it, and a fault writes nothing.
- */
+/* Writes the bytes of `from` whose mask byte has its top bit set. Hardware
+ * works by halves of 8 bytes: all of a half must be writable if any byte of
+ * it is selected, and the upper one is looked at first. A fault writes
+ * nothing. */
 static bool masked_store(struct hk_cpu *c, uint64_t la, const uint8_t *from,
                          const uint8_t *mask, unsigned size)
 {
-    if (!hk_mem_probe(c, la, size, HK_ACC_WRITE))
-        return false;
+    for (unsigned i = size; i > 0;) {
+        i -= 8;
+        if (hk_get_le64(mask + i) & 0x8080808080808080 &&
+            !hk_mem_probe(c, la + i, 8, HK_ACC_WRITE))
+            return false;
+    }
     for (unsigned i = 0; i < size; i++) {
         if (mask[i] & 0x80 &&
             !hk_mem_write(c, la + i, 1, HK_ACC_WRITE, from[i]))

@@ -145,12 +145,22 @@ static void get_env(struct hk_cpu *c, const struct hk_insn *i,
     }
 }
 
+/* The linear address of an image. Like hardware, looks at the first field and
+ * then at the last byte, which shows in CR2. */
+static bool image_linear(struct hk_cpu *c, const struct hk_insn *i,
+                         uint32_t size, unsigned acc, uint64_t *la)
+{
+    return hk_insn_linear(c, i, size, acc, la) &&
+           hk_mem_probe(c, *la, i->opsize == 2 ? 2 : 4, acc) &&
+           hk_mem_probe(c, *la + size - 1, 1, acc);
+}
+
 static bool fnstenv(struct hk_cpu *c, const struct hk_insn *i)
 {
     uint8_t env[ENV_MAX];
     uint64_t la;
     put_env(c, i, env);
-    if (!hk_insn_linear(c, i, env_size(i), HK_ACC_WRITE, &la) ||
+    if (!image_linear(c, i, env_size(i), HK_ACC_WRITE, &la) ||
         !hk_mem_write_bytes(c, la, env, env_size(i), HK_ACC_WRITE))
         return false;
     c->fpu.cw |= HK_X87_EXC;
@@ -163,7 +173,7 @@ static bool fldenv(struct hk_cpu *c, const struct hk_insn *i)
     uint8_t env[ENV_MAX];
     uint64_t la;
     if (!wait_for_exceptions(c) ||
-        !hk_insn_linear(c, i, env_size(i), HK_ACC_READ, &la) ||
+        !image_linear(c, i, env_size(i), HK_ACC_READ, &la) ||
         !hk_mem_read_bytes(c, la, env, env_size(i), HK_ACC_READ))
         return false;
     get_env(c, i, env);
@@ -179,7 +189,7 @@ static bool fnsave(struct hk_cpu *c, const struct hk_insn *i)
     put_env(c, i, image);
     for (unsigned n = 0; n < 8; n++)
         memcpy(image + env + 10 * n, c->fpu.st[(c->fpu.top + n) & 7], 10);
-    if (!hk_insn_linear(c, i, size, HK_ACC_WRITE, &la) ||
+    if (!image_linear(c, i, size, HK_ACC_WRITE, &la) ||
         !hk_mem_write_bytes(c, la, image, size, HK_ACC_WRITE))
         return false;
     hk_x87_init(c);
@@ -192,7 +202,7 @@ static bool frstor(struct hk_cpu *c, const struct hk_insn *i)
     const uint32_t env = env_size(i), size = env + REGS_SIZE;
     uint64_t la;
     if (!wait_for_exceptions(c) ||
-        !hk_insn_linear(c, i, size, HK_ACC_READ, &la) ||
+        !image_linear(c, i, size, HK_ACC_READ, &la) ||
         !hk_mem_read_bytes(c, la, image, size, HK_ACC_READ))
         return false;
     get_env(c, i, image);
