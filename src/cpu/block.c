@@ -285,9 +285,9 @@ static int decode_across(struct hk_cpu *c, const struct fetch *f,
 static int next_insn(struct hk_cpu *c, struct fetch *f, bool first,
                      struct hk_insn *i)
 {
+    if (f->at >= PAGE_SIZE)
+        return -1; /* the next page may be anywhere */
     uint32_t left = PAGE_SIZE - f->at;
-    if (left == 0)
-        return -1;
     claim_granules(c, f->ram, (f->phys & ~0xfffull) + f->at, HK_INSN_MAX_LEN);
     int len = hk_decode(f->host + f->at, left,
                         (enum hk_code_size)(c->mode & HK_MODE_SIZE), i);

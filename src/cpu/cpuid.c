@@ -57,10 +57,12 @@ static const struct feature leaf1[] = {
     {EDX, 4, ALWAYS},                           /* TSC */
     {EDX, 5, ALWAYS},                           /* MSR */
     {EDX, 6, ALWAYS},                           /* PAE */
+    {EDX, 7, ALWAYS},                           /* MCE */
     {EDX, 8, ALWAYS},                           /* CMPXCHG8B */
     {EDX, 9, ALWAYS},                           /* APIC */
     {EDX, 11, ALWAYS},                          /* SYSENTER */
     {EDX, 13, ALWAYS},                          /* PGE */
+    {EDX, 14, ALWAYS},                          /* MCA, no banks */
     {EDX, 15, ALWAYS},                          /* CMOV */
     {EDX, 16, ALWAYS},                          /* PAT */
     {EDX, 17, ALWAYS},                          /* PSE-36 */

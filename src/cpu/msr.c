@@ -26,6 +26,7 @@ enum {
     MSR_MISC_ENABLE = 0x1a0,
     MSR_DEBUGCTL = 0x1d9,
     MSR_MCG_CAP = 0x179,
+    MSR_MCG_STATUS = 0x17a,
     MSR_PAT = 0x277,
     MSR_TSC_DEADLINE = 0x6e0,
     MSR_X2APIC_FIRST = 0x800,
@@ -81,6 +82,7 @@ static const struct plain_msr plain[] = {
     {MSR_PLATFORM_INFO, NOWHERE, RULE_IGNORE},
     {MSR_MISC_FEATURES, NOWHERE, RULE_ZERO_ONLY},
     {MSR_MCG_CAP, NOWHERE, RULE_READ_ONLY}, /* no banks */
+    {MSR_MCG_STATUS, NOWHERE, RULE_ZERO_ONLY},
     {MSR_DEBUGCTL, NOWHERE, RULE_ZERO_ONLY},
 };
 

@@ -123,10 +123,10 @@ static bool set_cr3(struct hk_cpu *c, uint64_t value)
 
 uint64_t hk_cr4_allowed(void)
 {
-    return HK_CR4_TSD | HK_CR4_DE | HK_CR4_PSE | HK_CR4_PAE | HK_CR4_PGE |
-           HK_CR4_PCE | HK_CR4_OSFXSR | HK_CR4_OSXMMEXCPT | HK_CR4_UMIP |
-           HK_CR4_FSGSBASE | HK_CR4_PCIDE | HK_CR4_OSXSAVE | HK_CR4_SMEP |
-           HK_CR4_SMAP;
+    return HK_CR4_TSD | HK_CR4_DE | HK_CR4_PSE | HK_CR4_PAE | HK_CR4_MCE |
+           HK_CR4_PGE | HK_CR4_PCE | HK_CR4_OSFXSR | HK_CR4_OSXMMEXCPT |
+           HK_CR4_UMIP | HK_CR4_FSGSBASE | HK_CR4_PCIDE | HK_CR4_OSXSAVE |
+           HK_CR4_SMEP | HK_CR4_SMAP;
 }
 
 static bool cr4_ok(struct hk_cpu *c, uint64_t next)
