@@ -119,6 +119,26 @@ enum { FROM_R, FROM_2, FROM_4, FROM_8, FROM_16, FROM_COUNT };
 
 HANDLERS(to_xmm, RUN_PLAIN, TO_XMM)
 HANDLERS(to_xmm_fp, RUN_FP, TO_XMM)
+struct hk_uop *hk_sse_general_r(struct hk_cpu *c, struct hk_uop *u)
+{
+    return to_xmm_fp_r(c, u);
+}
+
+struct hk_uop *hk_sse_general_4(struct hk_cpu *c, struct hk_uop *u)
+{
+    return to_xmm_fp_4(c, u);
+}
+
+struct hk_uop *hk_sse_general_8(struct hk_cpu *c, struct hk_uop *u)
+{
+    return to_xmm_fp_8(c, u);
+}
+
+struct hk_uop *hk_sse_general_16(struct hk_cpu *c, struct hk_uop *u)
+{
+    return to_xmm_fp_16(c, u);
+}
+
 HANDLERS(to_gpr, RUN_FP, TO_GPR)
 HANDLERS(to_flags, RUN_FP, TO_FLAGS)
 
@@ -401,7 +421,10 @@ static void emit_routine(struct hk_builder *b, const struct hk_insn *i)
     struct hk_mem_ref m = {0};
     if (i->is_mem)
         m = hk_emit_mem(b, memory_size(i), HK_ACC_READ);
-    struct hk_uop *u = hk_emit(b, handler_of(i), info_of(i));
+    hk_uop_fn fn = hk_sse_fast_find(i, m);
+    if (fn == NULL)
+        fn = handler_of(i);
+    struct hk_uop *u = hk_emit(b, fn, info_of(i));
     u->imm = routine_of(i);
     set_registers(u, i);
     if (i->is_mem)

@@ -74,6 +74,16 @@ HK_INLINE void hk_mmx_wrote(uint8_t *mm)
     memset(mm + 8, 0xff, 2);
 }
 
+/* The general handlers of forms that write an XMM register, by the operand:
+ * a register, or memory of so many bytes (16 aligned). */
+struct hk_uop *hk_sse_general_r(struct hk_cpu *c, struct hk_uop *u);
+struct hk_uop *hk_sse_general_4(struct hk_cpu *c, struct hk_uop *u);
+struct hk_uop *hk_sse_general_8(struct hk_cpu *c, struct hk_uop *u);
+struct hk_uop *hk_sse_general_16(struct hk_cpu *c, struct hk_uop *u);
+
+/* A handler of its own for a frequent form, or NULL; see sse_fast.c. */
+hk_uop_fn hk_sse_fast_find(const struct hk_insn *i, struct hk_mem_ref m);
+
 /* The half of hk_emit_sse for the kinds in C; see sse_move.c. */
 void hk_emit_sse_move(struct hk_builder *b, const struct hk_insn *i);
 

@@ -84,6 +84,80 @@ HK_INLINE bool put128(struct hk_cpu *c, const struct hk_uop *u, bool aligned)
 HANDLER(store128, OR_FAULT(put128(c, u, false)))
 HANDLER(store128_aligned, OR_FAULT(put128(c, u, true)))
 
+/* ---- on a TLB hit ------------------------------------------------------- */
+
+/* The frequent loads and stores without a call behind them; the handlers
+ * above are their slow twins. Whole registers are written in one piece, or
+ * the next reader would wait for the pieces to reach the cache. */
+typedef uint64_t vec128 __attribute__((vector_size(16), may_alias));
+
+HK_INLINE void set_full(struct hk_cpu *c, unsigned offset, uint64_t value)
+{
+    *(vec128 *)hk_reg(c, offset) = (vec128){value, 0};
+}
+
+#define FAST_LOAD128(name, slow, ea, align)                        \
+    static struct hk_uop *name(struct hk_cpu *c, struct hk_uop *u) \
+    {                                                              \
+        const uint64_t la = ea(c, u);                              \
+        const void *p;                                             \
+        if (hk_unlikely(!hk_rhit(c, la, 16, &p)) ||                \
+            hk_unlikely((la & (align)) != 0))                      \
+            return slow(c, u);                                     \
+        memcpy(hk_reg(c, u->dst), p, 16);                          \
+        HK_NEXT(c, u);                                             \
+    }
+
+#define FAST_STORE128(name, slow, ea, align)                       \
+    static struct hk_uop *name(struct hk_cpu *c, struct hk_uop *u) \
+    {                                                              \
+        const uint64_t la = ea(c, u);                              \
+        void *p;                                                   \
+        if (hk_unlikely(!hk_whit(c, la, 16, &p)) ||                \
+            hk_unlikely((la & (align)) != 0))                      \
+            return slow(c, u);                                     \
+        memcpy(p, hk_reg(c, u->src), 16);                          \
+        HK_NEXT(c, u);                                             \
+    }
+
+#define FAST_MOVES(ea, tag)                                                 \
+    FAST_LOAD128(load128_##tag, load128, ea, 0)                             \
+    FAST_LOAD128(load128_aligned_##tag, load128_aligned, ea, 15)            \
+    FAST_STORE128(store128_##tag, store128, ea, 0)                          \
+    FAST_STORE128(store128_aligned_##tag, store128_aligned, ea, 15)         \
+    HK_FAST_LOAD(full32_##tag, load_full32, 32, ea, set_full(c, u->dst, v)) \
+    HK_FAST_LOAD(full64_##tag, load_full64, 64, ea, set_full(c, u->dst, v)) \
+    HK_FAST_STORE(store32_##tag, store32, 32, ea, HK_R32(c, u->src))        \
+    HK_FAST_STORE(store64_##tag, store64, 64, ea, HK_R64(c, u->src))
+
+FAST_MOVES(hk_ea, any)
+FAST_MOVES(hk_ea_flat, flat)
+
+#define FAST_ROW(slow, name)        \
+    {                               \
+        slow,                       \
+        {                           \
+            name##_any, name##_flat \
+        }                           \
+    }
+static const struct {
+    hk_uop_fn slow, fast[2];
+} fast_moves[] = {
+    FAST_ROW(load128, load128),    FAST_ROW(load128_aligned, load128_aligned),
+    FAST_ROW(store128, store128),  FAST_ROW(store128_aligned, store128_aligned),
+    FAST_ROW(load_full32, full32), FAST_ROW(load_full64, full64),
+    FAST_ROW(store32, store32),    FAST_ROW(store64, store64),
+};
+
+static hk_uop_fn fast_move(hk_uop_fn slow, struct hk_mem_ref m)
+{
+    for (size_t n = 0; n < HK_COUNT(fast_moves); n++) {
+        if (fast_moves[n].slow == slow)
+            return fast_moves[n].fast[hk_mem_is_flat(m)];
+    }
+    return slow;
+}
+
 /* ---- MMX -------------------------------------------------------------- */
 
 /* Around the move: a pending x87 exception first. A load that faults changes
@@ -348,7 +422,7 @@ void hk_emit_sse_move(struct hk_builder *b, const struct hk_insn *i)
         find_mmx(i, &m);
     if (i->is_mem)
         ref = hk_emit_mem(b, m.size, m.is_store ? HK_ACC_WRITE : HK_ACC_READ);
-    struct hk_uop *u = hk_emit(b, i->is_mem ? m.mem : m.reg,
+    struct hk_uop *u = hk_emit(b, i->is_mem ? fast_move(m.mem, ref) : m.reg,
                                i->is_mem || m.is_mmx ? HK_UF_FAULTS : 0);
     if (i->is_mem)
         hk_use_mem(u, ref);

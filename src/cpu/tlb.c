@@ -174,8 +174,10 @@ static uint64_t place_read(struct hk_cpu *c, const struct place *p,
                            uint32_t size)
 {
     uint64_t v = 0;
-    if (p->host == NULL)
-        return c->machine->host.mem_read(c->opaque, p->gpa, size);
+    if (p->host == NULL) {
+        HK_OUTSIDE(c, v = c->machine->host.mem_read(c->opaque, p->gpa, size));
+        return v;
+    }
     switch (size) {
     case 1:
         return *p->host;
@@ -200,7 +202,7 @@ static void place_write(struct hk_cpu *c, const struct place *p, uint32_t size,
                         uint64_t v)
 {
     if (p->host == NULL) {
-        c->machine->host.mem_write(c->opaque, p->gpa, size, v);
+        HK_OUTSIDE(c, c->machine->host.mem_write(c->opaque, p->gpa, size, v));
         return;
     }
     switch (size) {
