@@ -13,8 +13,9 @@
 enum {
     HASH_SIZE = 1 << 15,
     PAGE_HASH_SIZE = 1 << 12,
-    ARENA_SIZE = 48 << 20,
-    ARENA_RESERVE = 128 << 10,
+    ARENA_SIZE = 48 << 20,     /* unless the caller says otherwise */
+    ARENA_RESERVE = 128 << 10, /* more than one block takes */
+    ARENA_LEAST = 2 * ARENA_RESERVE,
     PAGE_SIZE = 4096,
 };
 
@@ -28,19 +29,20 @@ struct hk_code_cache {
     struct hk_block *hash[HASH_SIZE];
     struct code_page *pages[PAGE_HASH_SIZE];
     uint8_t *arena;
-    size_t used;
+    size_t size, used; /* of the arena */
     /* Scratch of the builder. */
     struct hk_uop uops[HK_BLOCK_MAX_UOPS];
     hk_uop_fn nf[HK_BLOCK_MAX_UOPS];
     uint8_t info[HK_BLOCK_MAX_UOPS];
 };
 
-int hk_code_cache_create(struct hk_code_cache **out)
+int hk_code_cache_create(size_t size, struct hk_code_cache **out)
 {
     struct hk_code_cache *k = calloc(1, sizeof(*k));
     if (k == NULL)
         return -HK_ENOMEM;
-    k->arena = malloc(ARENA_SIZE);
+    k->size = size == 0 ? ARENA_SIZE : size < ARENA_LEAST ? ARENA_LEAST : size;
+    k->arena = malloc(k->size);
     if (k->arena == NULL) {
         free(k);
         return -HK_ENOMEM;
@@ -61,7 +63,7 @@ void *hk_code_alloc(struct hk_cpu *c, size_t size)
 {
     struct hk_code_cache *k = c->code;
     size = (size + 15) & ~(size_t)15;
-    hk_assert(k->used + size <= ARENA_SIZE);
+    hk_assert(k->used + size <= k->size);
     void *p = k->arena + k->used;
     k->used += size;
     return p;
@@ -427,7 +429,7 @@ static void remember_jump(struct hk_cpu *c, struct hk_block *b)
 static struct hk_block *build_cached(struct hk_cpu *c, struct hk_ram *ram,
                                      uint64_t phys)
 {
-    if (c->code->used + ARENA_RESERVE > ARENA_SIZE)
+    if (c->code->used + ARENA_RESERVE > c->code->size)
         hk_code_drop_all(c);
     size_t mark = c->code->used;
     struct hk_block *b = build(c, ram, phys, false);

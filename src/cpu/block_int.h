@@ -36,7 +36,8 @@ HK_INLINE bool hk_block_is_cached(const struct hk_block *b)
     return b->phys != ~0ull && (b->phys & 0xfff) + b->bytes <= 4096;
 }
 
-int hk_code_cache_create(struct hk_code_cache **out) HK_MUST_CHECK;
+/* `size` is hk_cpu_config.code_bytes. */
+int hk_code_cache_create(size_t size, struct hk_code_cache **out) HK_MUST_CHECK;
 void hk_code_cache_destroy(struct hk_code_cache *cache);
 
 /*

@@ -7,8 +7,9 @@
  *
  * Threads: machine_create, map and cpu_create before the first run.
  * hk_cpu_run, get_state and set_state only on the vCPU's own thread, or while
- * it does not run. hk_cpu_poke, hk_cpu_nmi and hk_cpu_machine_note_write from
- * any thread.
+ * it does not run; set_state, as hk_cpu_run, not while another vCPU is
+ * exclusive (see exclusive_begin). hk_cpu_poke, hk_cpu_nmi and
+ * hk_cpu_machine_note_write from any thread.
  */
 #ifndef HK_CPU_CPU_H
 #define HK_CPU_CPU_H
@@ -82,6 +83,10 @@ struct hk_cpu_config {
     uint32_t vcpu_count;
     uint64_t tsc_hz; /* rate of host->tsc, not 0 */
     bool tell_safe;  /* say "not vulnerable": see SECURITY.md */
+    /* Memory for decoded code of each vCPU; when it is full, all of it is
+     * dropped. 0: the default, enough for a distribution's boot. Raised to a
+     * least size of 256 KiB. */
+    uint32_t code_bytes;
 };
 
 int hk_cpu_machine_create(const struct hk_cpu_config *config,

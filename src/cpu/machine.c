@@ -80,7 +80,7 @@ int hk_cpu_create(struct hk_cpu_machine *m, void *vcpu, struct hk_cpu **out)
     c->opaque = vcpu;
     c->index = m->cpu_count;
     atomic_flag_clear(&c->inval.lock);
-    int rc = hk_code_cache_create(&c->code);
+    int rc = hk_code_cache_create(m->config.code_bytes, &c->code);
     if (rc < 0) {
         destroy_cpu(c);
         return rc;

@@ -340,7 +340,11 @@ static int soft_get_state(struct hk_hv_vcpu *v, struct hk_vcpu_state *st)
 
 static int soft_set_state(struct hk_hv_vcpu *v, const struct hk_vcpu_state *st)
 {
-    return hk_cpu_set_state(v->cpu, st);
+    /* It empties the TLBs, which an exclusive vCPU may be looking at. */
+    enter_guest(v);
+    int rc = hk_cpu_set_state(v->cpu, st);
+    leave_guest(v);
+    return rc;
 }
 
 static enum hk_hv_exit soft_run(struct hk_hv_vcpu *v)
