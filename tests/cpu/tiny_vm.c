@@ -305,18 +305,21 @@ static void start_cpu(struct tiny_vm *vm, struct tiny_cpu *t,
         start_protected(vm, &t->state, mode == TINY_LONG);
 }
 
-struct tiny_vm *tiny_new(enum tiny_mode mode, uint32_t cpus)
+struct tiny_vm *tiny_new_code(enum tiny_mode mode, uint32_t cpus,
+                              uint32_t code_bytes)
 {
     struct tiny_vm *vm = calloc(1, sizeof(*vm));
     struct hk_cpu_config config = {.host = &host,
                                    .vcpu_count = cpus,
                                    .tsc_hz = 2100000000,
-                                   .tell_safe = true};
+                                   .tell_safe = true,
+                                   .code_bytes = code_bytes};
     assert_non_null(vm);
     assert_true(cpus <= HK_COUNT(vm->cpu));
     vm->ram = aligned_alloc(4096, TINY_RAM);
     assert_non_null(vm->ram);
     memset(vm->ram, 0, TINY_RAM);
+    HK_RACY_MEMORY(vm->ram, TINY_RAM);
     uv_mutex_init(&vm->lock);
     uv_cond_init(&vm->cond);
     vm->count = cpus;
@@ -330,6 +333,11 @@ struct tiny_vm *tiny_new(enum tiny_mode mode, uint32_t cpus)
         start_cpu(vm, &vm->cpu[n], mode);
     make_vectors(vm, mode);
     return vm;
+}
+
+struct tiny_vm *tiny_new(enum tiny_mode mode, uint32_t cpus)
+{
+    return tiny_new_code(mode, cpus, 0);
 }
 
 void tiny_free(struct tiny_vm *vm)
@@ -412,10 +420,12 @@ struct tiny_end tiny_run_cpu(struct tiny_vm *vm, unsigned n, uint64_t budget)
 {
     struct tiny_cpu *t = &vm->cpu[n];
     struct tiny_end e = {.vector = -1};
-    assert_int_equal(hk_cpu_set_state(t->cpu, &t->state), 0);
     enter(vm);
-    e.exit = hk_cpu_run(t->cpu, budget);
+    int rc = hk_cpu_set_state(t->cpu, &t->state);
+    if (rc == 0)
+        e.exit = hk_cpu_run(t->cpu, budget);
     leave(vm);
+    assert_int_equal(rc, 0);
     hk_cpu_get_state(t->cpu, &t->state);
     e.cr2 = t->state.cr2;
     uint64_t at = t->state.rip - 1 - TINY_STUBS;
