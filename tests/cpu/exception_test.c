@@ -414,6 +414,24 @@ static void a_fetch_across_a_page_faults_at_the_second_page(void **state)
     tiny_free(vm);
 }
 
+static void code_after_a_crossing_comes_from_the_next_virtual_page(void **state)
+{
+    struct tiny_vm *vm = tiny_new(TINY_LONG, 1);
+    uint64_t start = HOLE - 16, elsewhere = TINY_DATA + 0x5000;
+    size_t len = (size_t)(code_nops_end - code_nops);
+    /* The second page is not the physical neighbour of the first. */
+    tiny_put(vm, start, code_nops, len);
+    tiny_put(vm, elsewhere, code_nops + 16, len - 16);
+    tiny_put(vm, HOLE + 2, "\x0f\x0b", 2);
+    tiny_set_pte(vm, HOLE, elsewhere | 3);
+    vm->cpu[0].state.rip = start;
+    struct tiny_end e = tiny_run(vm);
+    assert_int_equal(e.vector, -1);
+    assert_int_equal(vm->cpu[0].state.gpr[HK_RAX], 0x11223344);
+    assert_int_equal(vm->cpu[0].state.rip, HOLE + 3);
+    tiny_free(vm);
+}
+
 /* ---- exceptions of exceptions ------------------------------------------- */
 
 static void an_absent_gate_is_np_with_the_vector(void **state)
@@ -579,6 +597,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(a_fault_inside_a_rep_string_restarts_there),
     cmocka_unit_test(a_fault_in_the_second_half_changes_nothing),
     cmocka_unit_test(a_fetch_across_a_page_faults_at_the_second_page),
+    cmocka_unit_test(code_after_a_crossing_comes_from_the_next_virtual_page),
     cmocka_unit_test(an_absent_gate_is_np_with_the_vector),
     cmocka_unit_test(a_fault_of_a_fault_says_that_it_is_external),
     cmocka_unit_test(contributory_faults_make_a_double_fault),
