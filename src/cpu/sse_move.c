@@ -182,19 +182,26 @@ MM_HANDLER(mm_full64, *vec(c, u->dst) = (struct bytes16){{HK_R64(c, u->src)}};)
 MM_STORER(mm_store32, OR_FAULT(hk_st32(c, hk_ea(c, u), HK_R32(c, u->src))))
 MM_STORER(mm_store64, OR_FAULT(hk_st64(c, hk_ea(c, u), HK_R64(c, u->src))))
 
+/* Outside 64-bit mode the address can fault as well: this goes before it. */
+HANDLER(mm_before_store, OR_FAULT(hk_mmx_begin(c)) c->fpu.top = 0;)
+HANDLER(mm_before_masked, OR_FAULT(hk_mmx_begin(c)) hk_mmx_enter(c);)
+
+HK_INLINE bool address_can_fault(const struct hk_builder *b)
+{
+    return (b->mode & HK_MODE_SIZE) != HK_CODE64;
+}
+
 /* ---- masked stores ---------------------------------------------------- */
 
-/* Writes the bytes of `from` whose mask byte has its top bit set. Hardware
- * works by halves of 8 bytes: all of a half must be writable if any byte of
- * it is selected, and the upper one is looked at first. A fault writes
- * nothing. */
+/* Writes the bytes of `from` whose mask byte has its top bit set. All of the
+ * operand must be writable, whatever is selected; hardware looks at its halves
+ * of 8 bytes, the upper one first. A fault writes nothing. */
 static bool masked_store(struct hk_cpu *c, uint64_t la, const uint8_t *from,
                          const uint8_t *mask, unsigned size)
 {
     for (unsigned i = size; i > 0;) {
         i -= 8;
-        if (hk_get_le64(mask + i) & 0x8080808080808080 &&
-            !hk_mem_probe(c, la + i, 8, HK_ACC_WRITE))
+        if (!hk_mem_probe(c, la + i, 8, HK_ACC_WRITE))
             return false;
     }
     for (unsigned i = 0; i < size; i++) {
@@ -221,6 +228,8 @@ static void emit_maskmov(struct hk_builder *b, const struct hk_insn *i)
     with_mem.index = HK_REG_NONE;
     with_mem.scale = 0;
     with_mem.disp = 0;
+    if (mm && address_can_fault(b))
+        hk_emit(b, mm_before_masked, HK_UF_FAULTS);
     b->insn = &with_mem;
     const struct hk_mem_ref m = hk_emit_mem(b, mm ? 8 : 16, HK_ACC_WRITE);
     b->insn = i;
@@ -420,6 +429,8 @@ void hk_emit_sse_move(struct hk_builder *b, const struct hk_insn *i)
     }
     if (!find_load(i, &m) && !find_store(i, &m) && !find_element(i, &m))
         find_mmx(i, &m);
+    if (i->is_mem && m.is_mmx && m.is_store && address_can_fault(b))
+        hk_emit(b, mm_before_store, HK_UF_FAULTS);
     if (i->is_mem)
         ref = hk_emit_mem(b, m.size, m.is_store ? HK_ACC_WRITE : HK_ACC_READ);
     struct hk_uop *u = hk_emit(b, i->is_mem ? fast_move(m.mem, ref) : m.reg,

@@ -33,13 +33,16 @@ bool hk_slow_bound(struct hk_cpu *c, const struct hk_insn *i)
 {
     uint64_t la, low, high;
     uint32_t size = i->opsize;
-    if (!hk_insn_linear(c, i, 2 * size, HK_ACC_READ, &la) ||
-        !hk_mem_read(c, la, size, HK_ACC_READ, &low) ||
-        !hk_mem_read(c, la + size, size, HK_ACC_READ, &high))
-        return false;
     unsigned shift = 64 - size * 8;
     int64_t value = (int64_t)(hk_reg_get(c, &i->opnd[0]) << shift);
-    if (value < (int64_t)(low << shift) || value > (int64_t)(high << shift))
+    if (!hk_insn_linear(c, i, 2 * size, HK_ACC_READ, &la) ||
+        !hk_mem_read(c, la, size, HK_ACC_READ, &low))
+        return false;
+    if (value < (int64_t)(low << shift)) /* before the other one is read */
+        return hk_fault(c, HK_VEC_BR);
+    if (!hk_mem_read(c, la + size, size, HK_ACC_READ, &high))
+        return false;
+    if (value > (int64_t)(high << shift))
         return hk_fault(c, HK_VEC_BR);
     return true;
 }

@@ -284,7 +284,7 @@ HANDLER(store_mem10)
     void *to = hk_wptr(c, hk_ea(c, u), 10);
     if (hk_likely(to != NULL))
         memcpy(to, st(c, 0), 10);
-    else if (!hk_mem_write_bytes(c, hk_ea(c, u), st(c, 0), 10, HK_ACC_WRITE))
+    else if (!hk_x87_store10(c, hk_ea(c, u), st(c, 0)))
         return hk_uop_fault(c, u);
     take_status(c, u, 0, 0);
     pop(c);

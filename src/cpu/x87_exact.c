@@ -94,6 +94,16 @@ static bool run_reg(struct hk_cpu *c, const struct hk_uop *u,
     return true;
 }
 
+bool hk_x87_store10(struct hk_cpu *c, uint64_t la, const void *from)
+{
+    const uint8_t *bytes = from;
+    uint64_t rest = la + 8;
+    if (!hk_is_code64(c))
+        rest = (uint32_t)rest;
+    return hk_mem_write(c, la, 8, HK_ACC_WRITE, hk_get_le64(bytes)) &&
+           hk_mem_write(c, rest, 2, HK_ACC_WRITE, hk_get_le16(bytes + 8));
+}
+
 static bool run_mem(struct hk_cpu *c, const struct hk_uop *u,
                     struct image *image)
 {
@@ -105,6 +115,8 @@ static bool run_mem(struct hk_cpu *c, const struct hk_uop *u,
         !hk_mem_read_bytes(c, la, operand.bytes, (uint32_t)size, HK_ACC_READ))
         return false;
     hk_x87_run(image, hk_x87_mem_forms + form * HK_X87_SLOT, operand.bytes, 2);
+    if (size == -10 && was_stored(image, c->fpu.cw))
+        return hk_x87_store10(c, la, operand.bytes);
     if (size < 0 && was_stored(image, c->fpu.cw))
         return hk_mem_write_bytes(c, la, operand.bytes, (uint32_t)-size,
                                   HK_ACC_WRITE);

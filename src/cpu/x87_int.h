@@ -27,6 +27,10 @@ int hk_x87_mem_size(unsigned fop);
  */
 struct hk_uop *hk_x87_exact(struct hk_cpu *c, struct hk_uop *u);
 
+/* Stores 80 bits as hosts do, in two parts: the second may fault after the
+ * first was written. */
+bool hk_x87_store10(struct hk_cpu *c, uint64_t la, const void *from);
+
 /* The control instruction for this opcode, or NULL. */
 hk_slow_fn hk_x87_control(unsigned fop);
 

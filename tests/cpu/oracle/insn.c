@@ -255,7 +255,9 @@ static unsigned make_once(struct oracle_rng *rng,
     struct draft d;
     if (!draw(rng, form, &d, insn))
         return 0;
-    if (insn->is_mem && place->pointers != 0 && !oracle_percent(rng, 5)) {
+    bool loose = !form->lock && form->op != HK_OP_XCHG;
+    if (insn->is_mem && place->pointers != 0 &&
+        !(loose && oracle_percent(rng, 5))) {
         if (!uses_pointers(insn, place->pointers))
             return 0;
         if (insn->base == HK_REG_RIP)

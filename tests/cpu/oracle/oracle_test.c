@@ -6,6 +6,8 @@
 
 #include "hk_test.h"
 
+enum { SINGLES_PER_FORM = 12, SEQUENCES = 8000, EVERY = 8 };
+
 static struct oracle_totals totals;
 
 /* Runs with everything opened, and only then lets a case fail: a failing
@@ -30,6 +32,12 @@ static void run(struct oracle_options options)
     oracle_close();
 }
 
+static uint64_t single_count(void)
+{
+    return (uint64_t)SINGLES_PER_FORM * oracle_form_count() * EVERY /
+           (EVERY - 1);
+}
+
 static void the_host_agrees_with_itself(void **state)
 {
     struct oracle_options options = {.count = 8000, .self = true};
@@ -44,9 +52,33 @@ static void a_planted_difference_is_found(void **state)
     assert_true(totals.mismatches >= 10);
 }
 
+static void every_form_agrees_with_the_host(void **state)
+{
+    assert_true(oracle_forms_init());
+    struct oracle_options options = {.count = single_count(),
+                                     .no_sequences = true};
+    run(options);
+    assert_int_equal(totals.mismatches, 0);
+    for (size_t i = 0; i < oracle_form_count(); i++)
+        if (totals.per_form[i] < SINGLES_PER_FORM / 2)
+            fail_msg("%s was tried %u times only", oracle_form_get(i)->name,
+                     totals.per_form[i]);
+}
+
+static void sequences_agree_with_the_host(void **state)
+{
+    struct oracle_options options = {.count = (uint64_t)SEQUENCES * EVERY,
+                                     .no_singles = true};
+    run(options);
+    assert_int_equal(totals.mismatches, 0);
+    assert_int_equal(totals.sequences, SEQUENCES);
+}
+
 static const struct CMUnitTest cases[] = {
     cmocka_unit_test(the_host_agrees_with_itself),
     cmocka_unit_test(a_planted_difference_is_found),
+    cmocka_unit_test(every_form_agrees_with_the_host),
+    cmocka_unit_test(sequences_agree_with_the_host),
 };
 
 HK_TEST_MAIN(cases)

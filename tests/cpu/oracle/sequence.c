@@ -116,7 +116,8 @@ static const struct oracle_form *pick_form(struct building *b)
     return oracle_form_get(index);
 }
 
-/* Writing a pointer register or RSP would make the rest fault. */
+/* Writing a pointer register or RSP would make the rest fault, or lock
+ * something across cache lines. */
 static bool spoils_pointers(const struct building *b,
                             const struct hk_insn *insn)
 {
@@ -152,7 +153,7 @@ static bool is_unwanted(struct building *b, const struct hk_insn *insn,
 {
     if (is_split_lock(b, insn, rip))
         return true;
-    if (spoils_pointers(b, insn) && !oracle_percent(&b->rng, 2))
+    if (spoils_pointers(b, insn))
         return true;
     return (insn->op == HK_OP_DIV || insn->op == HK_OP_IDIV) &&
            oracle_percent(&b->rng, 80);
