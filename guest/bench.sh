@@ -15,15 +15,16 @@ cd /bench 2>/dev/null
 program() { # NAME: runs a whole program as a load
     case $1 in
     gzip) set -- "$1" gzip -c corpus ;;
-    gunzip) set -- "$1" gunzip -c corpus.gz corpus.gz corpus.gz ;;
-    bzip2) set -- "$1" bzip2 -c corpus.part ;;
-    bunzip2) set -- "$1" bunzip2 -c corpus.bz2 ;;
-    unxz) set -- "$1" unxz -c corpus.xz ;;
-    sha256) set -- "$1" sha256sum corpus corpus.gz corpus ;;
+    gunzip) set -- "$1" gunzip -c corpus.gz corpus.gz corpus.gz corpus.gz \
+        corpus.gz corpus.gz ;;
+    bzip2) set -- "$1" bzip2 -c corpus.part corpus.part ;;
+    bunzip2) set -- "$1" bunzip2 -c corpus.bz2 corpus.bz2 corpus.bz2 ;;
+    unxz) set -- "$1" unxz -c corpus.xz corpus.xz ;;
+    sha256) set -- "$1" sha256sum corpus corpus corpus corpus corpus corpus ;;
     grep) set -- "$1" grep -c 'a[b-m]*e[0-9 ]*[x-z]' corpus ;;
-    sort-lines) set -- "$1" sort -r corpus.part ;;
+    sort-lines) set -- "$1" sort -r corpus ;;
     awk) set -- "$1" awk '{ n[$2] += length($3) } END { print NR, n["the"] }' \
-        corpus.part ;;
+        corpus ;;
     shell-loop) set -- "$1" sh -c 'i=0 s=7
         while [ $i -lt 6000 ]; do
             s=$(((s * 75 + i) % 65537)) i=$((i + 1))

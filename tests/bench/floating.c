@@ -19,7 +19,7 @@ static uint64_t bits_of(double value)
 /* Scalar doubles and branches: how long points stay in the plane. */
 static uint64_t fractal(void)
 {
-    enum { SIDE = 128, LIMIT = 100 };
+    enum { SIDE = 360, LIMIT = 100 };
     uint64_t check = 0;
     for (int row = 0; row < SIDE; row++) {
         for (int column = 0; column < SIDE; column++) {
@@ -46,7 +46,7 @@ static uint64_t orbit(void)
     for (int b = 0; b < BODIES; b++)
         for (int a = 0; a < AXES; a++)
             place[b][a] = (b + 1) * (a == b % AXES ? 3.5 : -1.25);
-    for (int step = 0; step < 12000; step++) {
+    for (int step = 0; step < 84000; step++) {
         for (int b = 0; b < BODIES; b++) {
             for (int o = 0; o < BODIES; o++) {
                 double way[AXES], square = 0.5;
@@ -81,7 +81,7 @@ static void prepare_matrix(void)
 /* Packed doubles. */
 static uint64_t matrix(void)
 {
-    for (int round = 0; round < 6; round++) {
+    for (int round = 0; round < 12; round++) {
         memset(matrix_c, 0, sizeof matrix_c);
         for (int i = 0; i < SIDE; i++) {
             for (int k = 0; k < SIDE; k++) {
@@ -104,7 +104,7 @@ static uint64_t single(void)
 {
     const float factors[] = {0.5f, -0.25f, 1.75f, 0.125f, -1.5f, 0.375f};
     __m128 sum = _mm_setzero_ps();
-    for (int i = 0; i < 150000; i++) {
+    for (int i = 0; i < 1200000; i++) {
         const float at = (float)(i & 1023) * 0x1p-10f;
         const __m128 x = _mm_setr_ps(at, -at, at * 0.5f, 1 - at);
         __m128 value = _mm_set1_ps(factors[0]);
@@ -121,7 +121,7 @@ static uint64_t single(void)
 static uint64_t convert(void)
 {
     uint64_t state = 23, check = 0;
-    for (int i = 0; i < 600000; i++) {
+    for (int i = 0; i < 3000000; i++) {
         const int64_t whole = (int64_t)(loads_random(&state) >> 12);
         const double d = (double)whole * 0.37;
         const float f = (float)d;
@@ -142,7 +142,7 @@ static uint64_t vectors(void)
         a[i] = (uint8_t)(i * 37);
         b[i] = (uint8_t)(i * 91 + 5);
     }
-    for (int round = 0; round < 500; round++) {
+    for (int round = 0; round < 12000; round++) {
         for (int i = 0; i < SIZE; i += 16) {
             const __m128i x = _mm_loadu_si128((const void *)(a + i));
             const __m128i y = _mm_loadu_si128((const void *)(b + i));
@@ -153,7 +153,7 @@ static uint64_t vectors(void)
             products = _mm_add_epi32(products, _mm_madd_epi16(mixed, x));
             products = _mm_shuffle_epi32(products, 0x39);
         }
-        a[round] ^= 1;
+        a[round % SIZE] ^= 1;
     }
     uint64_t lanes[4];
     _mm_storeu_si128((void *)lanes, sum);
@@ -173,7 +173,7 @@ static uint64_t x87(void)
 {
     volatile long double one = 1;
     long double sum = 0, sign = one, power = one;
-    for (int i = 1; i < 400000; i++) {
+    for (int i = 1; i < 800000; i++) {
         sum += sign / (2 * i - 1);
         power = power * 1.0000001L - sum * 1e-9L;
         sign = -sign;
@@ -188,7 +188,7 @@ static uint64_t x87_mixed(void)
     volatile double stored = 0;
     long double value = start;
     uint64_t check = 0;
-    for (int i = 0; i < 150000; i++) {
+    for (int i = 0; i < 600000; i++) {
         long double root = value;
         __asm__("fsqrt" : "+t"(root));
         stored = (double)root;

@@ -12,7 +12,7 @@ static LOADS_OPAQUE uint32_t fib_of(uint32_t n)
 
 static uint64_t fib(void)
 {
-    return fib_of(31);
+    return fib_of(35);
 }
 
 /* Places queens row by row; the masks hold the attacked columns. */
@@ -35,7 +35,7 @@ static LOADS_OPAQUE unsigned place(unsigned all, unsigned columns,
 static uint64_t queens(void)
 {
     uint64_t check = 0;
-    for (unsigned n = 4; n <= 10; n++)
+    for (unsigned n = 4; n <= 13; n++)
         check = loads_fold(check, place((1u << n) - 1, 0, 0, 0));
     return check;
 }
@@ -45,7 +45,7 @@ static uint64_t sieve(void)
     enum { LIMIT = 1 << 20 };
     static uint8_t composite[LIMIT];
     uint64_t check = 0;
-    for (int round = 0; round < 4; round++) {
+    for (int round = 0; round < 16; round++) {
         memset(composite, 0, sizeof composite);
         for (uint32_t i = 2 + (uint32_t)round; i < LIMIT; i++) {
             if (composite[i])
@@ -77,7 +77,7 @@ static void sift(uint32_t *heap, uint32_t root, uint32_t count)
 
 static uint64_t sort(void)
 {
-    enum { COUNT = 1 << 17 };
+    enum { COUNT = 1 << 19 };
     static uint32_t heap[COUNT];
     uint64_t state = 3, check = 0;
     for (uint32_t i = 0; i < COUNT; i++)
@@ -153,7 +153,7 @@ static uint64_t interpreter(void)
         program[i] = (uint8_t)(loads_random(&state) >> 9) % (i & 1 ? 64 : 7);
     program[254] = program[256] =
         OP_END; /* also when the last one is skipped */
-    return interpret(program, 60000);
+    return interpret(program, 120000);
 }
 
 static uint64_t crc(void)
@@ -170,7 +170,7 @@ static uint64_t crc(void)
     }
     for (uint32_t i = 0; i < SIZE; i++)
         data[i] = (uint8_t)(i * i >> 3);
-    for (int round = 0; round < 200; round++)
+    for (int round = 0; round < 400; round++)
         for (uint32_t i = 0; i < SIZE; i++)
             sum = table[(sum ^ data[i]) & 255] ^ sum >> 8;
     return sum;
@@ -185,7 +185,7 @@ static uint64_t turn(uint64_t v, int by)
 static uint64_t cipher(void)
 {
     uint64_t a = 1, b = 2, c = 3, d = 4;
-    for (int i = 0; i < 12000000; i++) {
+    for (int i = 0; i < 60000000; i++) {
         a += b;
         d = turn(d ^ a, 13);
         c += d;
@@ -207,7 +207,7 @@ static LOADS_OPAQUE uint64_t common_divisor(uint64_t a, uint64_t b)
 static uint64_t divide(void)
 {
     uint64_t state = 7, check = 0;
-    for (int i = 0; i < 250000; i++) {
+    for (int i = 0; i < 1000000; i++) {
         const uint64_t a = loads_random(&state) >> 8;
         const uint64_t b = loads_random(&state) >> 20;
         check = loads_fold(check, common_divisor(a, b | 1));
@@ -238,7 +238,7 @@ static uint64_t calls(void)
     static uint64_t (*const steps[])(uint64_t) = {step_add, step_mul, step_turn,
                                                   step_fold};
     uint64_t value = 9;
-    for (int i = 0; i < 6000000; i++)
+    for (int i = 0; i < 14000000; i++)
         value = steps[value >> 19 & 3](value + (uint64_t)i);
     return value;
 }
@@ -247,7 +247,7 @@ static uint64_t calls(void)
 static uint64_t bits(void)
 {
     uint64_t state = 11, check = 0;
-    for (int i = 0; i < 5000000; i++) {
+    for (int i = 0; i < 10000000; i++) {
         const uint64_t v = loads_random(&state) | 1ull << (i & 63);
         check += (uint64_t)__builtin_popcountll(v);
         check ^= (uint64_t)__builtin_ctzll(v) << (i & 31);

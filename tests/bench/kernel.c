@@ -148,7 +148,7 @@ static uint64_t pipes(void)
 /* Much through a pipe. */
 static uint64_t stream(void)
 {
-    enum { SIZE = 32768, TIMES = 1200 };
+    enum { SIZE = 32768, TIMES = 2400 };
     static uint8_t data[SIZE];
     int ends[2];
     uint64_t total = 0;

@@ -1,5 +1,4 @@
 # A load of `make bench`: hashes, regular expressions, lists and strings.
-use strict;
 my (%count, $sum);
 for my $i (1 .. 9000) {
     my $word = join '-', map { ($i * $_) % 97 } 2 .. 5;

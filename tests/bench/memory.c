@@ -43,7 +43,7 @@ static void barrier(void)
 
 static uint64_t copy(void)
 {
-    for (int i = 0; i < 60; i++) {
+    for (int i = 0; i < 120; i++) {
         memcpy(to, from, BLOCK);
         from[i] ^= 1;
         barrier();
@@ -53,7 +53,7 @@ static uint64_t copy(void)
 
 static uint64_t fill(void)
 {
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < 800; i++) {
         memset(to, i, BLOCK);
         barrier();
     }
@@ -62,7 +62,7 @@ static uint64_t fill(void)
 
 static uint64_t rep_copy(void)
 {
-    for (int i = 0; i < 20; i++) {
+    for (int i = 0; i < 40; i++) {
         void *d = to, *s = from;
         size_t n = BLOCK;
         __asm__ volatile("rep movsb" : "+D"(d), "+S"(s), "+c"(n)::"memory");
@@ -75,7 +75,7 @@ static uint64_t rep_copy(void)
 
 static uint64_t copy_words(void)
 {
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < 300; i++) {
         const uint64_t *s = (const uint64_t *)(const void *)from;
         uint64_t *d = (uint64_t *)(void *)to;
         for (uint32_t k = 0; k < BLOCK / 8; k++) {
@@ -92,7 +92,7 @@ static uint64_t copy_small(void)
 {
     void *(*volatile function)(void *, const void *, size_t) = memcpy;
     uint64_t check = 0;
-    for (uint32_t i = 0; i < 2000000; i++) {
+    for (uint32_t i = 0; i < 3000000; i++) {
         const uint32_t n = 3 + (i * 11 & 127);
         function(to + (i & 4095), from + (i * 3 & 4095), n);
         check += to[i & 4095];
@@ -111,7 +111,7 @@ static void prepare_text(void)
 static uint64_t scan(void)
 {
     uint64_t check = 0;
-    for (uint32_t i = 0; i < 12000; i++) {
+    for (uint32_t i = 0; i < 5000; i++) {
         const char *start = text + (i & 1023);
         barrier();
         check += strlen(start + (TEXT >> 1));
@@ -215,7 +215,7 @@ static uint64_t tree(void)
             at = &(*at)->child[nodes[i].key > (*at)->key];
         *at = &nodes[i];
     }
-    for (int i = 0; i < 4 * NODES; i++) {
+    for (int i = 0; i < 16 * NODES; i++) {
         const uint64_t key = loads_random(&state);
         const struct node *at = root;
         uint64_t depth = 0;

@@ -12,7 +12,7 @@ static uint64_t atomics(void)
 {
     uint64_t expected;
     atomic_store(&counter, 1);
-    for (uint32_t i = 0; i < 4000000; i++) {
+    for (uint32_t i = 0; i < 30000000; i++) {
         atomic_fetch_add(&counter, i);
         expected = atomic_load(&counter);
         atomic_compare_exchange_strong(&counter, &expected, expected ^ i);
@@ -62,7 +62,7 @@ static uint64_t turns(void)
 
 static void *add(void *opaque)
 {
-    for (int i = 0; i < 1000000; i++) {
+    for (int i = 0; i < 2000000; i++) {
         pthread_mutex_lock(&lock);
         board += 1 + (uint64_t)i % 3;
         pthread_mutex_unlock(&lock);
