@@ -26,8 +26,9 @@ struct hk_cpu;
 
 enum {
     HK_CPU_MAX_VCPUS = 64,
-    /* The crystal of CPUID leaf 0x15, which also clocks the APIC timer. */
-    HK_CPU_CRYSTAL_HZ = 25000000,
+    /* The crystal of CPUID leaf 0x15: whoever makes the local APICs must
+     * clock their timers with it. */
+    HK_CPU_CRYSTAL_HZ = 1000000000,
 };
 
 enum hk_cpu_exit {

@@ -1,7 +1,8 @@
 /*
  * Runs a multiboot image on the software CPU: for bare-metal test suites.
  *
- *     multiboot_run [--cpus N] [--memory MIB] [--seconds N] IMAGE [ARG...]
+ *     multiboot_run [--cpus N] [--memory MIB] [--seconds N]
+ *                   [--test-device 0] IMAGE [ARG...]
  *
  * The machine: RAM at 0, local APICs, an I/O APIC, COM1 (output only), a
  * debug-exit port at 0xf4, and the small test device that such suites expect:
@@ -54,7 +55,8 @@ struct metal {
     uint64_t ram_size;
     uint8_t io_mem[IO_MEM_SIZE];
     uint64_t echo;
-    atomic_uint pic; /* requests of a bare 8259 pair, 0x08 and 0x70 up */
+    bool test_device; /* as the environment says; it is always there */
+    atomic_uint pic;  /* requests of a bare 8259 pair, 0x08 and 0x70 up */
     uint8_t pic_mask[2];
     uint32_t count;
     struct metal_cpu cpu[MAX_CPUS];
@@ -525,8 +527,8 @@ static void put_information(struct metal *m, int argc, char **argv)
     char *environment = (char *)m->ram + ENVIRONMENT;
     char *command = (char *)m->ram + COMMAND;
     int len = snprintf(environment, 256,
-                       "NR_CPUS=%u\nMEMSIZE=%u\nTEST_DEVICE=1\nBOOTLOADER=1\n",
-                       m->count, (unsigned)(m->ram_size >> 20));
+                       "NR_CPUS=%u\nMEMSIZE=%u\nTEST_DEVICE=%d\nBOOTLOADER=1\n",
+                       m->count, (unsigned)(m->ram_size >> 20), m->test_device);
     size_t used = 0;
     for (int n = 0; n < argc; n++)
         used += (size_t)snprintf(command + used, 512 - used, "%s%s",
@@ -653,7 +655,7 @@ static int load_and_run(struct metal *m, int argc, char **argv)
 int main(int argc, char **argv)
 {
     struct metal *m = calloc(1, sizeof(*m));
-    unsigned long cpus = 1, mib = 128, seconds = 60;
+    unsigned long cpus = 1, mib = 128, seconds = 60, device = 1;
     int at = 1;
     if (m == NULL)
         return 125;
@@ -665,6 +667,8 @@ int main(int argc, char **argv)
             mib = value;
         else if (strcmp(argv[at], "--seconds") == 0)
             seconds = value;
+        else if (strcmp(argv[at], "--test-device") == 0)
+            device = value;
     }
     if (at >= argc || cpus == 0 || cpus > MAX_CPUS || mib < 2 || mib > 3072) {
         free(m);
@@ -672,6 +676,7 @@ int main(int argc, char **argv)
     }
     m->count = (uint32_t)cpus;
     m->ram_size = (uint64_t)mib << 20;
+    m->test_device = device != 0;
     m->deadline = uv_hrtime() + (uint64_t)seconds * 1000000000;
     (void)uv_mutex_init(&m->lock);
     (void)uv_cond_init(&m->cond);
