@@ -271,12 +271,12 @@ struct hk_cpu {
     uint8_t shadow; /* STI or MOV SS: no interrupt before the next one */
     bool halted;
     bool shutdown;
-    bool in_delivery; /* of an event; see event.c */
-    bool irq_check;   /* an interrupt may be deliverable: ask the host */
+    bool in_delivery;       /* of an event; see event.c */
+    bool irq_check;         /* an interrupt may be deliverable: ask the host */
     uint8_t nmi_pending;    /* 0 to 2 */
     atomic_uint nmi_posted; /* by other threads, with HK_CPU_POKE_NMI */
-    bool nmi_blocked; /* until the next IRET */
-    bool step_tf;     /* TF at the start of the instruction being stepped */
+    bool nmi_blocked;       /* until the next IRET */
+    bool step_tf; /* TF at the start of the instruction being stepped */
     uint64_t insns;
 
     /* Architectural state. */
