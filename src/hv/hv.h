@@ -74,6 +74,8 @@ struct hk_hv_caps {
     bool has_lapic;      /* the platform models local APICs */
     bool has_irq_events; /* reserved for irqfd-like wiring */
     uint64_t tsc_hz;     /* the guest's TSC rate; never 0 */
+    uint64_t apic_hz;    /* !has_lapic: what the guest is told clocks its
+                            APIC timer; never 0 */
 };
 
 struct hk_hv_vm_config {

@@ -38,7 +38,6 @@
 
 enum {
     IO_APIC_MSI_BASE = 0xfee00000, /* where message interrupts are written */
-    APIC_TIMER_HZ = 1000000000,    /* the local APICs' bus clock */
 };
 
 /* ------------------------------------------------------------------ */
@@ -128,6 +127,7 @@ static int add_hypervisor(struct hk_vm *vm, const struct hk_vm_config *config,
     m->hv->vm_caps(m->hv_vm, &caps);
     m->has_lapic = caps.has_lapic;
     m->tsc_hz = caps.tsc_hz;
+    m->apic_hz = caps.apic_hz;
     if (config->cpus > caps.max_vcpus)
         return hk_err_set(err, -HK_EINVAL,
                           "back end %s has at most %u CPUs in a VM, not %u",
@@ -150,7 +150,7 @@ static int add_interrupts(struct hk_vm *vm, uint32_t cpus)
     struct hk_machine *m = &vm->machine;
     int rc = hk_bus_create(&m->bus);
     if (rc == 0 && !m->has_lapic)
-        rc = hk_apic_bus_create(cpus, APIC_TIMER_HZ, m->tsc_hz, &m->apics);
+        rc = hk_apic_bus_create(cpus, m->apic_hz, m->tsc_hz, &m->apics);
     if (rc == 0)
         rc = hk_ioapic_create((uint8_t)(cpus + 1), send_msi, vm, &m->ioapic);
     if (rc == 0)

@@ -53,6 +53,7 @@ struct hk_machine {
     const struct hk_hv_ops *hv;
     bool has_lapic;
     uint64_t tsc_hz;
+    uint64_t apic_hz; /* only without has_lapic */
 
     struct hk_loop *loop;
     struct hk_gmem *gmem;

@@ -75,6 +75,7 @@ static void vm_caps(struct hk_hv_vm *vm, struct hk_hv_caps *caps)
     *caps = (struct hk_hv_caps){
         .max_vcpus = max != 0 ? max : SCRIPTED_VCPUS,
         .tsc_hz = 1000000000,
+        .apic_hz = 25000000,
     };
 }
 

@@ -288,6 +288,7 @@ static void soft_vm_caps(struct hk_hv_vm *vm, struct hk_hv_caps *caps)
     *caps = (struct hk_hv_caps){
         .max_vcpus = HK_CPU_MAX_VCPUS,
         .tsc_hz = TSC_HZ,
+        .apic_hz = HK_CPU_CRYSTAL_HZ,
     };
 }
 
