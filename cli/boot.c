@@ -26,6 +26,7 @@ struct boot_options {
     uint64_t timeout_ms; /* HUSK_FOREVER for none */
     int log_level;
     bool no_additions;
+    bool cpu_bugs_shown;
     bool help;
 };
 
@@ -33,6 +34,7 @@ enum {
     OPT_BACKEND = 256,
     OPT_KERNEL,
     OPT_CPUS,
+    OPT_CPU_BUGS,
     OPT_MEMORY,
     OPT_INITRD,
     OPT_CMDLINE,
@@ -47,6 +49,7 @@ static const struct option long_options[] = {
     {"backend", required_argument, NULL, OPT_BACKEND},
     {"kernel", required_argument, NULL, OPT_KERNEL},
     {"cpus", required_argument, NULL, OPT_CPUS},
+    {"cpu-bugs", required_argument, NULL, OPT_CPU_BUGS},
     {"memory", required_argument, NULL, OPT_MEMORY},
     {"initrd", required_argument, NULL, OPT_INITRD},
     {"cmdline", required_argument, NULL, OPT_CMDLINE},
@@ -71,6 +74,8 @@ static int help(void)
          "  --cmdline TEXT           kernel command line\n"
          "  --no-cmdline-additions   add nothing to it\n"
          "  --cpus N                 1 to 254 (default 1)\n"
+         "  --cpu-bugs hide|show     tell the guest's kernel that its CPU has\n"
+         "                           no speculation bugs (default), or not\n"
          "  --memory SIZE            512M, 2G (default 512M)\n"
          "  --console FILE           console output to FILE, no input\n"
          "  --timeout SECONDS        end the VM after that time\n"
@@ -110,6 +115,9 @@ static int take_option(struct boot_options *o, int option)
         return CLI_OK;
     case OPT_CPUS:
         return cli_parse_count("--cpus", optarg, &o->cpus);
+    case OPT_CPU_BUGS:
+        return cli_parse_choice("--cpu-bugs", optarg, "hide", "show",
+                                &o->cpu_bugs_shown);
     case OPT_MEMORY:
         return cli_parse_size("--memory", optarg, &o->memory);
     case OPT_TIMEOUT:
@@ -195,6 +203,7 @@ static int configure(struct husk_vm *vm, const struct boot_options *o,
         husk_vm_set_cmdline(vm, o->cmdline) != 0 ||
         husk_vm_set_cmdline_additions(vm, !o->no_additions) != 0 ||
         husk_vm_set_cpus(vm, o->cpus) != 0 ||
+        husk_vm_set_cpu_bugs(vm, o->cpu_bugs_shown) != 0 ||
         husk_vm_set_memory(vm, o->memory) != 0 ||
         husk_vm_set_serial(vm, in_fd, out_fd, flags) != 0)
         return cli_fail("%s", husk_vm_error(vm));

@@ -7,6 +7,7 @@
 
 #include "husk.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Exit statuses that are not the guest's. */
@@ -36,6 +37,9 @@ int cli_parse_count(const char *option, const char *text, unsigned *out);
 int cli_parse_size(const char *option, const char *text, uint64_t *bytes);
 /* Seconds with an optional fraction; more than 0. */
 int cli_parse_seconds(const char *option, const char *text, uint64_t *ms);
+/* One of two words; `*second` says which. */
+int cli_parse_choice(const char *option, const char *text, const char *a,
+                     const char *b, bool *second);
 int cli_parse_level(const char *option, const char *text, int *level);
 
 /* "24.0 GiB". */

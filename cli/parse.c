@@ -83,6 +83,15 @@ int cli_parse_seconds(const char *option, const char *text, uint64_t *ms)
     return CLI_OK;
 }
 
+int cli_parse_choice(const char *option, const char *text, const char *a,
+                     const char *b, bool *second)
+{
+    *second = strcmp(text, b) == 0;
+    if (*second || strcmp(text, a) == 0)
+        return CLI_OK;
+    return cli_fail("%s wants %s or %s, not '%s'", option, a, b, text);
+}
+
 int cli_parse_level(const char *option, const char *text, int *level)
 {
     static const char *const names[] = {"off",  "error", "warn",

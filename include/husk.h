@@ -181,6 +181,14 @@ HUSK_API int husk_vm_set_cmdline_additions(struct husk_vm *vm, int on);
 HUSK_API int husk_vm_set_cpus(struct husk_vm *vm, unsigned count);
 
 /*
+ * Whether the guest is told of the speculation weaknesses of CPUs like its
+ * own, where the back end decides that (soft does). 0, the default: it is
+ * told that there are none, and does without defences that cost time. 1: its
+ * kernel defends itself. SECURITY.md says what each choice gives up.
+ */
+HUSK_API int husk_vm_set_cpu_bugs(struct husk_vm *vm, int shown);
+
+/*
  * RAM in bytes, rounded up to pages. -EINVAL below HUSK_MIN_MEMORY, -ENOMEM
  * above husk_host_memory.
  */

@@ -161,6 +161,14 @@ int husk_vm_set_cpus(struct husk_vm *vm, unsigned count)
     return rc;
 }
 
+int husk_vm_set_cpu_bugs(struct husk_vm *vm, int shown)
+{
+    int rc = begin(vm);
+    if (rc == 0)
+        vm->config.cpu_bugs_shown = shown != 0;
+    return rc;
+}
+
 int husk_vm_set_memory(struct husk_vm *vm, uint64_t bytes)
 {
     int rc = begin(vm);

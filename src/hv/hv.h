@@ -82,6 +82,8 @@ struct hk_hv_vm_config {
     const struct hk_hv_sink *sink;
     uint32_t vcpu_count;
     uint64_t ram_bytes;
+    bool cpu_bugs_shown; /* tell the guest of speculation weaknesses, where
+                            the back end decides that */
 };
 
 /* For implementers. Every operation is mandatory unless said otherwise. */

@@ -118,6 +118,7 @@ static int add_hypervisor(struct hk_vm *vm, const struct hk_vm_config *config,
         .sink = &hk_vcpu_sink,
         .vcpu_count = config->cpus,
         .ram_bytes = hk_gmem_total(m->gmem),
+        .cpu_bugs_shown = config->cpu_bugs_shown,
     };
     m->hv = config->hv;
     int rc = m->hv->vm_create(&hv_config, &m->hv_vm, err);

@@ -41,6 +41,7 @@ struct hk_vm_config {
     bool cmdline_additions;     /* add Husk's own parameters */
     uint64_t memory;            /* bytes, at least HK_VM_MEMORY_MIN */
     uint32_t cpus;              /* 1 to HK_VM_CPUS_MAX */
+    bool cpu_bugs_shown;        /* the guest knows of speculation bugs */
 
     int serial_in;   /* descriptor or -1 */
     int serial_out;  /* descriptor or -1 */

@@ -258,7 +258,7 @@ static int soft_vm_create(const struct hk_hv_vm_config *config,
         .host = &soft_host,
         .vcpu_count = config->vcpu_count,
         .tsc_hz = TSC_HZ,
-        .tell_safe = true,
+        .tell_safe = !config->cpu_bugs_shown,
     };
     struct hk_hv_vm *vm = calloc(1, sizeof(*vm));
     if (vm == NULL)
