@@ -67,6 +67,9 @@ static void mem_write(void *opaque, hk_gpa_t gpa, uint32_t size, uint64_t value)
         if (offset == APIC_SVR)
             hk_svr_note(&vcpu->svr, (uint32_t)value);
         hk_lapic_write(vcpu->lapic, offset, size, value);
+        /* An end of interrupt or a lower priority may let the next one in. */
+        if (hk_lapic_has_interrupt(vcpu->lapic))
+            vcpu->vm->machine.hv->vcpu_poke(vcpu->hv);
         return;
     }
     hk_bus_write(vcpu->vm->machine.bus, HK_BUS_MEM, gpa, size, value);

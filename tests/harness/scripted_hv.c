@@ -162,6 +162,7 @@ static void kick(struct hk_hv_vcpu *vcpu)
 
 static void poke(struct hk_hv_vcpu *vcpu)
 {
+    atomic_fetch_add(&vcpu->seen->pokes, 1);
     set_flag(vcpu, &vcpu->poked);
 }
 

@@ -50,6 +50,7 @@ struct scripted_seen {
     atomic_uint interrupts; /* taken */
     atomic_int vector;      /* of the last one */
     atomic_uint nmis;
+    atomic_uint pokes;
     atomic_uint faults;
     atomic_uint states; /* set_state calls */
     struct hk_vcpu_state state;

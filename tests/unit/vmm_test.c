@@ -433,6 +433,37 @@ static void an_interrupt_wakes_a_halted_vcpu(void **state)
     assert_int_equal(atomic_load(&plan.seen[0].vector), 0x77);
 }
 
+/* 0x77 is in service when 0x66 arrives: only the end of 0x77 lets it in, and
+ * the vCPU has to hear of that. */
+static void an_end_of_interrupt_that_lets_the_next_one_in_is_told(void **state)
+{
+    static const struct script_step with_two[] = {STORE(SVR, SVR_ON),
+                                                  STEP(SCRIPT_CLI),
+                                                  SEND(0, ICR_FIXED | 0x77),
+                                                  {SCRIPT_AWAIT, 0, 1, 0},
+                                                  SEND(0, ICR_FIXED | 0x66),
+                                                  STEP(SCRIPT_EOI),
+                                                  EXIT_WITH(5),
+                                                  STEP(SCRIPT_END)};
+    static const struct script_step with_one[] = {STORE(SVR, SVR_ON),
+                                                  STEP(SCRIPT_CLI),
+                                                  SEND(0, ICR_FIXED | 0x77),
+                                                  {SCRIPT_AWAIT, 0, 1, 0},
+                                                  STEP(SCRIPT_EOI),
+                                                  SEND(0, ICR_FIXED | 0x66),
+                                                  EXIT_WITH(5),
+                                                  STEP(SCRIPT_END)};
+    struct scripted_plan two = {.steps = {with_two}};
+    struct scripted_plan one = {.steps = {with_one}};
+    (void)state;
+    assert_int_equal(run(&two, 1).status, 5);
+    assert_int_equal(run(&one, 1).status, 5);
+    assert_int_equal(atomic_load(&two.seen[0].interrupts), 1);
+    assert_true(atomic_load(&two.seen[0].pokes) >= 3);
+    assert_int_equal(atomic_load(&two.seen[0].pokes),
+                     atomic_load(&one.seen[0].pokes));
+}
+
 static void an_nmi_wakes_a_halted_vcpu_with_interrupts_off(void **state)
 {
     static const struct script_step boot[] = {STEP(SCRIPT_CLI), START_AP(1, 8),
@@ -595,6 +626,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(init_stops_a_running_ap),
     cmocka_unit_test(init_of_the_boot_processor_is_a_reset),
     cmocka_unit_test(an_interrupt_wakes_a_halted_vcpu),
+    cmocka_unit_test(an_end_of_interrupt_that_lets_the_next_one_in_is_told),
     cmocka_unit_test(an_nmi_wakes_a_halted_vcpu_with_interrupts_off),
     cmocka_unit_test(the_deadline_timer_wakes_a_halted_vcpu),
     cmocka_unit_test(a_masked_interrupt_does_not_make_a_halted_vcpu_spin),
