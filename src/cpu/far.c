@@ -323,15 +323,16 @@ bool hk_far_return_stack(struct hk_cpu *c, uint16_t selector,
     return hk_seg_check_stack(c, selector, rpl, HK_VEC_GP, ss);
 }
 
-/* A segment that the outer privilege may not hold becomes null. Its base
- * stays, which 64-bit code sees for FS and GS. */
+/* A segment that the outer privilege may not hold becomes null, and so does a
+ * null one with an RPL: it counts as data of DPL 0. Its base stays, which
+ * 64-bit code sees for FS and GS. */
 static void drop_data(struct hk_cpu *c, unsigned seg)
 {
     struct hk_segment *s = &c->seg[seg];
     unsigned dpl = s->attr >> HK_SEG_DPL_SHIFT & 3;
     uint16_t conforming = HK_TYPE_CODE | HK_TYPE_CONFORMING;
     bool is_conforming = (s->attr & conforming) == conforming;
-    if ((s->attr & HK_SEG_P) != 0 && dpl < c->cpl && !is_conforming) {
+    if (dpl < c->cpl && !is_conforming) {
         s->selector = 0;
         s->attr = 0;
     }

@@ -95,7 +95,7 @@ uint64_t hk_stack_mask(const struct hk_cpu *c)
 void hk_stack_set(struct hk_cpu *c, uint64_t sp)
 {
     uint64_t mask = hk_stack_mask(c);
-    uint64_t keep = mask == 0xffff ? c->r[HK_SLOT_RSP] & ~mask : 0;
+    uint64_t keep = mask == 0xffff ? c->r[HK_SLOT_RSP] & 0xffff0000 : 0;
     c->r[HK_SLOT_RSP] = keep | (sp & mask);
 }
 

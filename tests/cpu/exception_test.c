@@ -280,6 +280,42 @@ static void iret_checks_what_it_returns_to(void **state)
     assert_int_equal(s.gpr[HK_RSP], TINY_STACK);
 }
 
+TINY_ASM(code_iret_null, 64,
+         "mov $3, %eax; mov %eax, %ds; mov %eax, %fs; push $0x23; push %rsp;"
+         "push $2; push $0x2b; push $0x80000; iretq");
+TINY_ASM(code_user_segments, 64, "mov %ds, %eax; mov %fs, %ecx; ud2");
+
+static void iret_to_ring_3_clears_the_rpl_of_null_segments(void **state)
+{
+    struct tiny_vm *vm = tiny_new(TINY_LONG, 1);
+    TINY_LOAD(vm, code_iret_null);
+    tiny_put(vm, TINY_USER_CODE, code_user_segments,
+             (size_t)(code_user_segments_end - code_user_segments));
+    assert_int_equal(tiny_run(vm).vector, HK_VEC_UD);
+    assert_int_equal(vm->cpu[0].state.gpr[HK_RAX], 0);
+    assert_int_equal(vm->cpu[0].state.gpr[HK_RCX], 0);
+    tiny_free(vm);
+}
+
+TINY_ASM(code_iret_small, 64,
+         "movabs $0xffff800000060000, %rsp; push $0x4b; push $0x5678;"
+         "push $2; push $0x1b; push $0x80000; iretq");
+TINY_ASM(code_user_ud32, 32, "ud2");
+
+static void a_16_bit_stack_shows_nothing_above_esp(void **state)
+{
+    struct tiny_vm *vm = tiny_new(TINY_LONG, 1);
+    tiny_set64(vm, TINY_PML4 + 256 * 8, tiny_get64(vm, TINY_PML4));
+    tiny_set_desc(vm, TINY_SPARE, tiny_desc(0, 0xffff, 0xf3));
+    TINY_LOAD(vm, code_iret_small);
+    tiny_put(vm, TINY_USER_CODE, code_user_ud32, 2);
+    struct tiny_end e = tiny_run(vm);
+    assert_int_equal(e.vector, HK_VEC_UD);
+    assert_int_equal(e.ss, TINY_SPARE | 3);
+    assert_int_equal(e.rsp, 0x55678);
+    tiny_free(vm);
+}
+
 /* ---- REP and restarts --------------------------------------------------- */
 
 TINY_ASM(code_rep_movs, 64, "cld; rep movsb; hlt");
@@ -594,6 +630,8 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(a_trap_gate_leaves_if_alone),
     cmocka_unit_test(iret_enters_ring_3),
     cmocka_unit_test(iret_checks_what_it_returns_to),
+    cmocka_unit_test(iret_to_ring_3_clears_the_rpl_of_null_segments),
+    cmocka_unit_test(a_16_bit_stack_shows_nothing_above_esp),
     cmocka_unit_test(a_fault_inside_a_rep_string_restarts_there),
     cmocka_unit_test(a_fault_in_the_second_half_changes_nothing),
     cmocka_unit_test(a_fetch_across_a_page_faults_at_the_second_page),
