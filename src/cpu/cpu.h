@@ -34,6 +34,7 @@ enum {
 enum hk_cpu_exit {
     HK_CPU_EXIT_BUDGET,   /* the budget ran out, or HK_CPU_POKE_EXIT */
     HK_CPU_EXIT_HALTED,   /* HLT and nothing deliverable */
+    HK_CPU_EXIT_SPINNING, /* a long wait in a PAUSE loop: let others run */
     HK_CPU_EXIT_SHUTDOWN, /* triple fault */
 };
 

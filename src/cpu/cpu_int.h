@@ -229,6 +229,9 @@ struct hk_ram {
 
 enum { HK_CPU_MAX_RAM = 32, HK_INVAL_MAX = 64 };
 
+/* PAUSEs in one run that count as spinning: some ten microseconds. */
+enum { HK_PAUSES_MAX = 500 };
+
 /* Pages whose code other vCPUs changed; guarded by `lock`. */
 struct hk_inval {
     atomic_flag lock;
@@ -278,6 +281,7 @@ struct hk_cpu {
     bool nmi_blocked;       /* until the next IRET */
     bool step_tf; /* TF at the start of the instruction being stepped */
     uint64_t insns;
+    uint32_t pauses; /* since hk_cpu_run was entered */
 
     /* Architectural state. */
     struct hk_segment seg[HK_SEG_COUNT]; /* architectural bases */

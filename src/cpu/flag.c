@@ -148,10 +148,16 @@ void hk_emit_fence(struct hk_builder *b, const struct hk_insn *i)
         (void)hk_emit(b, op_mfence, 0);
 }
 
-/* A guest that spins lets the run loop look at what it waits for. */
+/*
+ * What a guest waits for in a PAUSE loop is often another vCPU that the host
+ * has put aside. So after more rounds than a short critical section takes,
+ * the vCPU leaves and its thread makes room.
+ */
 static struct hk_uop *op_pause(struct hk_cpu *c, struct hk_uop *u)
 {
-    __builtin_ia32_pause();
+    hk_cpu_relax();
+    if (hk_unlikely(++c->pauses == HK_PAUSES_MAX))
+        hk_cpu_poke(c, HK_CPU_POKE_EXIT);
     HK_NEXT(c, u);
 }
 

@@ -241,8 +241,11 @@ enum hk_cpu_exit hk_cpu_run(struct hk_cpu *c, uint64_t budget)
     c->budget = budget > INT64_MAX ? INT64_MAX : (int64_t)budget;
     c->irq_check = true;
     c->link = NULL;
+    c->pauses = 0;
     hk_fp_enter(c);
     enum hk_cpu_exit why = run_loop(c);
     hk_fp_leave(c);
+    if (why == HK_CPU_EXIT_BUDGET && c->pauses >= HK_PAUSES_MAX)
+        why = HK_CPU_EXIT_SPINNING;
     return why;
 }

@@ -12,4 +12,7 @@
  */
 void hk_thread_enter(const char *name);
 
+/* Lets other threads of the host run first; returns at once if none wants. */
+void hk_thread_yield(void);
+
 #endif

@@ -156,6 +156,25 @@ static void stores_are_seen_in_order(void **state)
     tiny_free(vm);
 }
 
+TINY_ASM(code_spin, 64, "1: pause; jmp 1b");
+TINY_ASM(code_work, 64, "1: inc %eax; jmp 1b");
+
+static enum hk_cpu_exit run_one(const uint8_t *code, const uint8_t *end)
+{
+    struct tiny_vm *vm = tiny_new(TINY_LONG, 1);
+    tiny_load(vm, code, end);
+    assert_int_equal(hk_cpu_set_state(vm->cpu[0].cpu, &vm->cpu[0].state), 0);
+    enum hk_cpu_exit why = hk_cpu_run(vm->cpu[0].cpu, 100000);
+    tiny_free(vm);
+    return why;
+}
+
+static void a_vcpu_that_spins_makes_room(void **state)
+{
+    assert_int_equal(run_one(code_spin, code_spin_end), HK_CPU_EXIT_SPINNING);
+    assert_int_equal(run_one(code_work, code_work_end), HK_CPU_EXIT_BUDGET);
+}
+
 /* ---- code changed by the other vCPU ---------------------------------------
  */
 
@@ -246,6 +265,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(locked_instructions_beside_code_lose_nothing),
     cmocka_unit_test(pairs_change_together),
     cmocka_unit_test(stores_are_seen_in_order),
+    cmocka_unit_test(a_vcpu_that_spins_makes_room),
     cmocka_unit_test(changed_code_is_run_after_the_flag),
     cmocka_unit_test(two_vcpus_make_code_on_one_page),
     cmocka_unit_test(a_full_cache_is_emptied_and_filled_again),

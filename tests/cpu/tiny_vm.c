@@ -422,8 +422,12 @@ struct tiny_end tiny_run_cpu(struct tiny_vm *vm, unsigned n, uint64_t budget)
     struct tiny_end e = {.vector = -1};
     enter(vm);
     int rc = hk_cpu_set_state(t->cpu, &t->state);
-    if (rc == 0)
-        e.exit = hk_cpu_run(t->cpu, budget);
+    uint64_t start = hk_cpu_instructions(t->cpu), done = 0;
+    do {
+        if (rc == 0)
+            e.exit = hk_cpu_run(t->cpu, budget - done);
+        done = hk_cpu_instructions(t->cpu) - start;
+    } while (e.exit == HK_CPU_EXIT_SPINNING && done < budget);
     leave(vm);
     assert_int_equal(rc, 0);
     hk_cpu_get_state(t->cpu, &t->state);

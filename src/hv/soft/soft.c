@@ -16,6 +16,7 @@
 
 #include "cpu/cpu.h"
 #include "os/mem.h"
+#include "os/thread.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -356,6 +357,9 @@ static enum hk_hv_exit soft_run(struct hk_hv_vcpu *v)
     leave_guest(v);
     switch (why) {
     case HK_CPU_EXIT_BUDGET:
+        return HK_HV_EXIT_KICKED;
+    case HK_CPU_EXIT_SPINNING:
+        hk_thread_yield();
         return HK_HV_EXIT_KICKED;
     case HK_CPU_EXIT_HALTED:
         return HK_HV_EXIT_HALTED;

@@ -5,6 +5,7 @@
 #include "os/thread.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 
@@ -23,4 +24,9 @@ void hk_thread_enter(const char *name)
     for (unsigned i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
         (void)sigdelset(&blocked, faults[i]);
     (void)pthread_sigmask(SIG_BLOCK, &blocked, NULL);
+}
+
+void hk_thread_yield(void)
+{
+    (void)sched_yield();
 }
