@@ -200,12 +200,13 @@ static bool deliver_long(struct hk_cpu *c, const struct event *e,
 
 /* ---- 32-bit and 16-bit gates -------------------------------------------- */
 
-static bool push_v86_segments(struct hk_cpu *c, struct hk_stack *s)
+static bool push_v86_segments(struct hk_cpu *c, struct hk_stack *s,
+                              uint32_t size)
 {
     static const uint8_t order[4] = {HK_SEG_GS, HK_SEG_FS, HK_SEG_DS,
                                      HK_SEG_ES};
     for (unsigned i = 0; i < 4; i++) {
-        if (!hk_stack_push(c, s, 4, c->seg[order[i]].selector))
+        if (!hk_stack_push(c, s, size, c->seg[order[i]].selector))
             return false;
     }
     return true;
@@ -244,7 +245,7 @@ static bool deliver_legacy(struct hk_cpu *c, const struct event *e,
     hk_desc_unpack(&t->cs, &cs);
     if (t->offset > cs.limit)
         return hk_fault_err(c, HK_VEC_GP, 0);
-    if ((v86 && !push_v86_segments(c, &s)) || !push_frame(c, e, t, &s))
+    if ((v86 && !push_v86_segments(c, &s, t->size)) || !push_frame(c, e, t, &s))
         return false;
     if (v86) {
         c->sysflags &= ~(uint32_t)HK_RF_VM;

@@ -281,9 +281,11 @@ static enum step try_walk32(struct walk *w)
     if ((e & PTE_PS) != 0 && (c->cr4 & HK_CR4_PSE) != 0)
         return large32(w, &s, e);
     w->rights &= e;
-    if (!mark32(w, &s, e, PTE_A))
+    /* As the 386 did: a walk that ends in a fault marks nothing. */
+    enum step step = small32(w, e & 0xfffff000);
+    if (step == STEP_OK && !mark32(w, &s, e, PTE_A))
         return STEP_AGAIN;
-    return small32(w, e & 0xfffff000);
+    return step;
 }
 
 static bool walk32(struct walk *w)

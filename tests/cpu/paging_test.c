@@ -521,6 +521,17 @@ static void two_level_paging_faults_without_the_fetch_bit(void **state)
     tiny_free(vm);
 }
 
+static void two_level_paging_marks_nothing_when_it_faults(void **state)
+{
+    struct tiny_vm *vm = paging32(false);
+    TINY_LOAD(vm, code32_read);
+    tiny_put(vm, TINY_PDPT + 8, &(uint32_t){0x400000 | P | W}, 4);
+    vm->cpu[0].state.gpr[HK_RSI] = 0x800000;
+    assert_int_equal(tiny_run(vm).vector, HK_VEC_PF);
+    assert_int_equal((uint32_t)tiny_get64(vm, TINY_PDPT + 8), 0x400000 | P | W);
+    tiny_free(vm);
+}
+
 static void pae_paging_maps_2m_pages(void **state)
 {
     struct tiny_vm *vm = paging32(true);
@@ -572,6 +583,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(two_level_paging_maps_and_marks),
     cmocka_unit_test(two_level_paging_has_4m_pages),
     cmocka_unit_test(two_level_paging_faults_without_the_fetch_bit),
+    cmocka_unit_test(two_level_paging_marks_nothing_when_it_faults),
     cmocka_unit_test(pae_paging_maps_2m_pages),
     cmocka_unit_test(pae_paging_reserves_bits_62_to_52),
 };

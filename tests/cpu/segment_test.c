@@ -416,8 +416,7 @@ static void iopl_3_lets_ring_3_use_all_ports_and_cli(void **state)
     tiny_free(vm);
 }
 
-/* ---- real and virtual-8086 mode
- * ------------------------------------------------- */
+/* ---- real and virtual-8086 mode ----------------------------------------- */
 
 TINY_ASM(code16_limit, 16, "mov $0xffff, %si; mov (%si), %ax; hlt");
 TINY_ASM(code16_int, 16, "mov $0x1234, %ax; int $0x21; hlt");
@@ -484,6 +483,20 @@ static void iret_enters_virtual_8086_mode_and_a_fault_leaves_it(void **state)
     tiny_free(vm);
 }
 
+static void a_16_bit_gate_saves_virtual_8086_segments_as_words(void **state)
+{
+    struct tiny_vm *vm = tiny_new(TINY_PROT32, 1);
+    struct hk_vcpu_state *s = &vm->cpu[0].state;
+    TINY_LOAD(vm, code32_to_v86);
+    tiny_put(vm, 0x9000, code16_v86, (size_t)(code16_v86_end - code16_v86));
+    tiny_set_gate(vm, HK_VEC_UD, TINY_STUBS + 16 * HK_VEC_UD, TINY_CS32, 0x86,
+                  0);
+    (void)tiny_run(vm);
+    assert_int_equal(s->rflags & HK_RF_VM, 0);
+    assert_int_equal(s->gpr[HK_RSP], TINY_STACK0 - 18);
+    tiny_free(vm);
+}
+
 static const struct CMUnitTest cases[] = {
     cmocka_unit_test(an_access_must_end_within_the_limit),
     cmocka_unit_test(a_granular_limit_counts_pages),
@@ -510,5 +523,6 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(real_mode_interrupts_go_through_the_ivt),
     cmocka_unit_test(real_mode_far_calls_come_back),
     cmocka_unit_test(iret_enters_virtual_8086_mode_and_a_fault_leaves_it),
+    cmocka_unit_test(a_16_bit_gate_saves_virtual_8086_segments_as_words),
 };
 HK_TEST_MAIN(cases)
