@@ -12,7 +12,8 @@
  * Software interrupts are attempted once, by the instruction: an exception of
  * that attempt is an exception of the instruction and restarts it.
  *
- * Hardware task switches do not exist here: a task gate is #GP(selector).
+ * A task gate is the exception: once the new task has begun (`entered`), a
+ * fault is one of that task.
  */
 #include "cpu/slow_int.h"
 
@@ -24,6 +25,7 @@ struct event {
     bool has_err;
     uint32_t err;
     uint64_t rflags; /* the image to push */
+    bool entered;    /* another task has begun */
 };
 
 enum { ERR_EXT = 1, ERR_IDT = 2 };
@@ -36,6 +38,7 @@ struct target {
     unsigned ist;
     bool inner;    /* to a more privileged stack */
     bool int_gate; /* clears IF */
+    bool task;     /* a task gate: only its selector counts */
     uint32_t size; /* of what is pushed */
 };
 
@@ -53,7 +56,8 @@ static bool check_gate(struct hk_cpu *c, const struct event *e, uint64_t low,
     unsigned dpl = low >> 45 & 3;
     bool is32 = type == HK_SYS_INT || type == HK_SYS_TRAP;
     bool is16 = type == HK_SYS_INT16 || type == HK_SYS_TRAP16;
-    if (!is32 && (!is16 || hk_is_long(c)))
+    t->task = type == HK_SYS_TASK && !hk_is_long(c);
+    if (!is32 && !t->task && (!is16 || hk_is_long(c)))
         return hk_fault_err(c, HK_VEC_GP, gate_error(e));
     if (e->kind == HK_EVENT_SOFT && dpl < c->cpl)
         return hk_fault_err(c, HK_VEC_GP, gate_error(e));
@@ -261,6 +265,16 @@ static bool deliver_legacy(struct hk_cpu *c, const struct event *e,
     return true;
 }
 
+/* ---- task gates --------------------------------------------------------- */
+
+static bool deliver_task(struct hk_cpu *c, struct event *e, uint16_t selector)
+{
+    if (!hk_task_switch(c, selector, HK_TASK_CALL, e->rflags, &e->entered))
+        return false;
+    uint32_t size = (c->tr.attr & 8) != 0 ? 4 : 2;
+    return !e->has_err || hk_push(c, size, e->err);
+}
+
 /* ---- real mode ---------------------------------------------------------- */
 
 static bool deliver_real(struct hk_cpu *c, const struct event *e)
@@ -288,7 +302,7 @@ static bool deliver_real(struct hk_cpu *c, const struct event *e)
 
 /* ---- one attempt -------------------------------------------------------- */
 
-static bool attempt(struct hk_cpu *c, const struct event *e)
+static bool attempt(struct hk_cpu *c, struct event *e)
 {
     struct target t = {0};
     uint16_t selector = 0;
@@ -297,7 +311,11 @@ static bool attempt(struct hk_cpu *c, const struct event *e)
     if (e->kind == HK_EVENT_SOFT && (c->sysflags & HK_RF_VM) != 0 &&
         hk_iopl(c) != 3)
         return hk_fault_err(c, HK_VEC_GP, 0);
-    if (!read_gate(c, e, &t, &selector) || !check_target(c, selector, &t))
+    if (!read_gate(c, e, &t, &selector))
+        return false;
+    if (t.task)
+        return deliver_task(c, e, selector);
+    if (!check_target(c, selector, &t))
         return false;
     if (hk_is_long(c))
         return deliver_long(c, e, &t);
@@ -341,6 +359,9 @@ static bool combine(struct hk_cpu *c, struct event *e)
     e->vector = both ? HK_VEC_DF : next.vector;
     e->has_err = both || next.has_err;
     e->err = both ? 0 : err;
+    if (e->entered)
+        e->rflags = hk_get_rflags(c);
+    e->entered = false;
     /* Faults ask for the instruction to be run again without breakpoints. */
     if (!both)
         e->rflags |= HK_RF_RF;
@@ -400,6 +421,10 @@ bool hk_event_software(struct hk_cpu *c, enum hk_event_kind kind,
             c->dr[6] |= c->dbg_hits;
             c->dbg_hits = 0;
         }
+        return true;
+    }
+    if (e.entered) {
+        hk_event_deliver(c, HK_EVENT_FAULT, c->exc.vector);
         return true;
     }
     c->exc.err = with_ext(&e, c->exc.err, c->exc.vector);

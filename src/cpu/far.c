@@ -1,7 +1,6 @@
 /*
- * Far transfers: JMP, CALL and RET, directly and through call gates.
- *
- * Task gates and TSS descriptors (hardware task switches) are #GP(selector).
+ * Far transfers: JMP, CALL and RET, directly and through call gates. JMP and
+ * CALL to a task are in task.c.
  */
 #include "cpu/slow_int.h"
 
@@ -18,6 +17,8 @@ struct far_target {
     uint32_t size;   /* of pushes: operand size or the gate's */
     unsigned params; /* of a 16- or 32-bit call gate */
     bool gate;
+    bool task;    /* nothing but the next field counts */
+    uint16_t tss; /* its selector */
 };
 
 static bool offset_ok(const struct hk_cpu *c, const struct hk_desc *cs,
@@ -118,6 +119,25 @@ static bool check_gate_code(struct hk_cpu *c, struct far_target *t,
     return true;
 }
 
+/* A TSS or a task gate; false: neither, or a fault is pending. */
+static bool find_task(struct hk_cpu *c, const struct hk_desc *d,
+                      struct far_target *t)
+{
+    unsigned type = d->attr & HK_SEG_TYPE;
+    unsigned dpl = hk_desc_dpl(d);
+    bool gate = type == HK_SYS_TASK;
+    bool tss = type == HK_SYS_TSS || type == HK_SYS_TSS16;
+    if (hk_is_long(c) || (!gate && !tss))
+        return false;
+    t->task = true;
+    t->tss = gate ? (uint16_t)(d->raw >> 16) : d->selector;
+    if (dpl < c->cpl || dpl < (d->selector & 3u))
+        return hk_fault_err(c, HK_VEC_GP, d->selector & ~3u);
+    if (gate && !hk_desc_is_present(d))
+        return hk_fault_err(c, HK_VEC_NP, d->selector & ~3u);
+    return true;
+}
+
 /* Checks the far pointer of a JMP or CALL in protected mode. */
 static bool resolve(struct hk_cpu *c, uint16_t selector, uint64_t offset,
                     bool call, struct far_target *t)
@@ -136,6 +156,8 @@ static bool resolve(struct hk_cpu *c, uint16_t selector, uint64_t offset,
             return false;
     } else if ((d.attr & HK_SEG_S) != 0) {
         return hk_fault_err(c, HK_VEC_GP, selector & ~3u);
+    } else if (find_task(c, &d, t) || t->task) {
+        return !c->exc.pending;
     } else if (!read_gate(c, &d, t, &inner) ||
                !check_gate_code(c, t, inner, call)) {
         return false;
@@ -187,8 +209,10 @@ bool hk_slow_jmp_far(struct hk_cpu *c, const struct hk_insn *i)
         return false;
     if (!hk_is_protected(c))
         return real_offset_ok(c, offset) && enter_real(c, selector, offset);
-    return resolve(c, selector, offset, false, &t) &&
-           commit_cs(c, &t.cs, t.cpl, t.offset);
+    if (!resolve(c, selector, offset, false, &t))
+        return false;
+    return t.task ? hk_task_instruction(c, t.tss, HK_TASK_JUMP)
+                  : commit_cs(c, &t.cs, t.cpl, t.offset);
 }
 
 static bool push_return(struct hk_cpu *c, struct hk_stack *s, uint32_t size)
@@ -284,6 +308,8 @@ bool hk_slow_call_far(struct hk_cpu *c, const struct hk_insn *i)
         return call_real(c, i, selector, offset);
     if (!resolve(c, selector, offset, true, &t))
         return false;
+    if (t.task)
+        return hk_task_instruction(c, t.tss, HK_TASK_CALL);
     return t.cpl < c->cpl ? call_inner(c, &t) : call_same(c, &t);
 }
 

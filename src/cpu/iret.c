@@ -118,8 +118,9 @@ static bool iret_protected(struct hk_cpu *c, uint32_t size)
     struct hk_stack s;
     struct hk_desc cs;
     uint64_t v[3];
-    if ((c->sysflags & HK_RF_NT) != 0) /* a task switch */
-        return hk_fault_err(c, HK_VEC_GP, 0);
+    if ((c->sysflags & HK_RF_NT) != 0)
+        return hk_is_long(c) ? hk_fault_err(c, HK_VEC_GP, 0)
+                             : hk_task_return(c);
     hk_stack_current(c, &s);
     if (!pop3(c, &s, size, v))
         return false;

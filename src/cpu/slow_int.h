@@ -143,6 +143,20 @@ bool hk_tss_stack(struct hk_cpu *c, unsigned cpl, struct hk_segment *ss,
 /* RSP0-2 (index 0-2) or IST1-7 (index 4-10) of the 64-bit TSS. */
 bool hk_tss_rsp(struct hk_cpu *c, unsigned index, uint64_t *rsp) HK_MUST_CHECK;
 
+/* ---- task.c ------------------------------------------------------------- */
+
+enum hk_task_how { HK_TASK_JUMP, HK_TASK_CALL, HK_TASK_RETURN };
+
+/* To the task of a TSS selector; `rflags` is what the old task keeps. After
+ * a fault `*entered` tells whether it is one of the new task. */
+bool hk_task_switch(struct hk_cpu *c, uint16_t selector, enum hk_task_how how,
+                    uint64_t rflags, bool *entered) HK_MUST_CHECK;
+/* The same as the end of an instruction: delivers faults of the new task. */
+bool hk_task_instruction(struct hk_cpu *c, uint16_t selector,
+                         enum hk_task_how how) HK_MUST_CHECK;
+/* IRET with NT set: back to the task before. */
+bool hk_task_return(struct hk_cpu *c) HK_MUST_CHECK;
+
 /* ---- far.c -------------------------------------------------------------- */
 
 /* The checks of RET and IRET for the code segment returned to. */

@@ -181,7 +181,8 @@ static int run(struct rom_machine *m, unsigned long millions)
 {
     for (unsigned long n = 0; n < millions && !m->over; n++) {
         enum hk_cpu_exit why = hk_cpu_run(m->cpu, SLICE);
-        if (why == HK_CPU_EXIT_BUDGET || m->over)
+        if ((why != HK_CPU_EXIT_HALTED && why != HK_CPU_EXIT_SHUTDOWN) ||
+            m->over)
             continue;
         print_place(m, why == HK_CPU_EXIT_HALTED ? "halted" : "triple fault");
         return 1;
