@@ -195,18 +195,19 @@ HK_INLINE bool address_can_fault(const struct hk_builder *b)
 
 /* Writes the bytes of `from` whose mask byte has its top bit set. All of the
  * operand must be writable, whatever is selected; hardware looks at its halves
- * of 8 bytes, the upper one first. A fault writes nothing. */
+ * of 8 bytes, the upper one first. A fault writes nothing. With 32-bit
+ * addresses the operand may wrap around: `wrap` cuts its linear addresses. */
 static bool masked_store(struct hk_cpu *c, uint64_t la, const uint8_t *from,
-                         const uint8_t *mask, unsigned size)
+                         const uint8_t *mask, unsigned size, uint64_t wrap)
 {
     for (unsigned i = size; i > 0;) {
         i -= 8;
-        if (!hk_mem_probe(c, la + i, 8, HK_ACC_WRITE))
+        if (!hk_mem_probe(c, (la + i) & wrap, 8, HK_ACC_WRITE))
             return false;
     }
     for (unsigned i = 0; i < size; i++) {
         if (mask[i] & 0x80 &&
-            !hk_mem_write(c, la + i, 1, HK_ACC_WRITE, from[i]))
+            !hk_mem_write(c, (la + i) & wrap, 1, HK_ACC_WRITE, from[i]))
             return false;
     }
     return true;
@@ -214,7 +215,7 @@ static bool masked_store(struct hk_cpu *c, uint64_t la, const uint8_t *from,
 
 #define MASKED(size)                                         \
     OR_FAULT(masked_store(c, hk_ea(c, u), hk_reg(c, u->src), \
-                          hk_reg(c, u->dst), size))
+                          hk_reg(c, u->dst), size, u->imm))
 HANDLER(maskmov, MASKED(16))
 MM_HANDLER(mm_maskmov, hk_mmx_enter(c); MASKED(8))
 
@@ -235,6 +236,11 @@ static void emit_maskmov(struct hk_builder *b, const struct hk_insn *i)
     b->insn = i;
     struct hk_uop *u = hk_emit(b, mm ? mm_maskmov : maskmov, HK_UF_FAULTS);
     hk_use_mem(u, m);
+    /* A segment base moves the place of the wrap beyond what is kept here. */
+    bool wraps =
+        address_can_fault(b) ||
+        (i->addrsize == 4 && i->seg != HK_SEG_FS && i->seg != HK_SEG_GS);
+    u->imm = wraps ? 0xffffffff : ~0ull;
     u->src = mm ? hk_mm_offset(i->reg) : hk_xmm_offset(i->reg);
     u->dst = mm ? hk_mm_offset(i->rm) : hk_xmm_offset(i->rm);
 }
