@@ -26,19 +26,19 @@ run() { # NAME OPTION...
 # The lines of the acceptance list.
 checked() {
     run cpu --cpu 2 --cpu-method all --verify --cpu-ops 400
-    run matrix --matrix 2 --verify --matrix-ops 200
-    run vm --vm 2 --vm-bytes 64M --verify --vm-ops 1000
+    run matrix --matrix 2 --verify --matrix-ops 100
+    run vm --vm 2 --vm-bytes 64M --verify --vm-ops 500
     run atomic --atomic 2 --atomic-ops 100
     run futex --futex 2 --futex-ops 2000
     run fork --fork 2 --fork-ops 100
     run signal --signal 2 --signal-ops 2000
-    run mmap --mmap 2 --mmap-ops 4
+    run mmap --mmap 2 --mmap-ops 2
 }
 
 # Vectors and floating point, and everything that faults.
 faults() {
     run vecmath --vecmath 2 --verify --vecmath-ops 10
-    run fp --fp 2 --verify --fp-ops 4
+    run fp --fp 2 --verify --fp-ops 2
     run sigsegv --sigsegv 2 --verify --sigsegv-ops 300
     run sigfpe --sigfpe 2 --verify --sigfpe-ops 300
     run mprotect --mprotect 2 --verify --mprotect-ops 100
@@ -51,7 +51,7 @@ talk() {
     run futex --futex 8 --futex-ops 2000
     run switch --switch 4 --switch-ops 2000
     run pipe --pipe 4 --verify --pipe-ops 4000
-    run context --context 2 --context-ops 200
+    run context --context 2 --context-ops 50
     run clone --clone 2 --clone-ops 50
     run fork --fork 8 --fork-ops 100
 }
