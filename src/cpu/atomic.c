@@ -205,8 +205,25 @@ static void emit_fast(struct hk_builder *b, const struct hk_insn *i,
     u->src = (uint16_t)size;
 }
 
+/* False: no handler of its own, nothing was emitted. */
+static bool emit_ordinary(struct hk_builder *b, const struct hk_insn *i,
+                          hk_slow_fn slow)
+{
+    hk_uop_fn fast = hk_atomic_fast(i);
+    if (fast == NULL || (b->mode & HK_MODE_SIZE) != HK_CODE64)
+        return false;
+    struct hk_mem_ref m = hk_emit_mem(b, i->opnd[0].size, HK_ACC_WRITE);
+    struct hk_uop *u = hk_emit_slow_twin(b, fast, slow);
+    hk_use_mem(u, m);
+    if (i->opnd[1].kind == HK_OPND_GPR)
+        u->src = hk_reg_offset(&i->opnd[1]);
+    return true;
+}
+
 void hk_emit_locked(struct hk_builder *b, const struct hk_insn *i)
 {
+    if (emit_ordinary(b, i, slow_locked))
+        return;
     if ((b->mode & HK_MODE_SIZE) == HK_CODE64)
         emit_fast(b, i, change_for(i->op));
     else
@@ -312,21 +329,25 @@ void hk_emit_xchg(struct hk_builder *b, const struct hk_insn *i)
         swapped.opnd[1] = i->opnd[0];
         const struct hk_insn *saved = b->insn;
         b->insn = &swapped;
-        hk_emit_slow(b, slow_xchg, false);
+        if (!emit_ordinary(b, &swapped, slow_xchg))
+            hk_emit_slow(b, slow_xchg, false);
         b->insn = saved;
         return;
     }
-    hk_emit_slow(b, slow_xchg, false);
+    if (!emit_ordinary(b, i, slow_xchg))
+        hk_emit_slow(b, slow_xchg, false);
 }
 
 void hk_emit_xadd(struct hk_builder *b, const struct hk_insn *i)
 {
-    hk_emit_slow(b, slow_xadd, false);
+    if (!emit_ordinary(b, i, slow_xadd))
+        hk_emit_slow(b, slow_xadd, false);
 }
 
 void hk_emit_cmpxchg(struct hk_builder *b, const struct hk_insn *i)
 {
-    hk_emit_slow(b, slow_cmpxchg, false);
+    if (!emit_ordinary(b, i, slow_cmpxchg))
+        hk_emit_slow(b, slow_cmpxchg, false);
 }
 
 /* ---- CMPXCHG8B, CMPXCHG16B ------------------------------------------------

@@ -8,6 +8,13 @@
 void hk_emit_locked(struct hk_builder *b, const struct hk_insn *i);
 
 /*
+ * A handler for the frequent locked instructions on 4 and 8 bytes of RAM
+ * within a cache line, or NULL; atomic_fast.c. The source register
+ * is the uop's `src`.
+ */
+hk_uop_fn hk_atomic_fast(const struct hk_insn *i);
+
+/*
  * A read-modify-write that other vCPUs and devices see as one. `change`
  * computes the new value of `size` bytes from the old one (and may set flags
  * and registers: it may run several times, only the last counts); false from

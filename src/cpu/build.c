@@ -284,7 +284,7 @@ struct slow_call {
     struct hk_insn insn;
 };
 
-static struct hk_uop *op_slow(struct hk_cpu *c, struct hk_uop *u)
+struct hk_uop *hk_uop_slow(struct hk_cpu *c, struct hk_uop *u)
 {
     const struct slow_call *s = (const struct slow_call *)(uintptr_t)u->imm;
     c->rip = c->r[HK_SLOT_RIP] + u->next;
@@ -302,13 +302,22 @@ static struct hk_uop *op_slow_end(struct hk_cpu *c, struct hk_uop *u)
     return NULL;
 }
 
+struct hk_uop *hk_emit_slow_twin(struct hk_builder *b, hk_uop_fn fast,
+                                 hk_slow_fn slow)
+{
+    hk_emit_slow(b, slow, false);
+    struct hk_uop *u = &b->uops[b->count - 1];
+    u->fn = fast;
+    return u;
+}
+
 void hk_emit_slow(struct hk_builder *b, hk_slow_fn fn, bool ends)
 {
     struct slow_call *s = hk_code_alloc(b->c, sizeof(*s));
     s->fn = fn;
     s->insn = *b->insn;
-    struct hk_uop *u =
-        hk_emit(b, ends ? op_slow_end : op_slow, HK_UF_READS | HK_UF_FAULTS);
+    struct hk_uop *u = hk_emit(b, ends ? op_slow_end : hk_uop_slow,
+                               HK_UF_READS | HK_UF_FAULTS);
     u->imm = (uint64_t)(uintptr_t)s;
     if (ends)
         b->ended = true;

@@ -343,7 +343,7 @@ bool hk_slow_xsave(struct hk_cpu *c, const struct hk_insn *i)
 {
     uint8_t image[IMG_SIZE];
     uint64_t la, old_bv;
-    unsigned rfbm;
+    unsigned rfbm = 0;
     if (!xs_begin(c, i, HK_ACC_WRITE, &la, &rfbm) ||
         !hk_mem_probe(c, la, XS_SIZE, HK_ACC_WRITE) ||
         !hk_mem_read(c, la + IMG_SIZE, 8, HK_ACC_WRITE, &old_bv))
@@ -374,7 +374,7 @@ bool hk_slow_xrstor(struct hk_cpu *c, const struct hk_insn *i)
 {
     uint8_t image[XS_SIZE];
     uint64_t la;
-    unsigned rfbm;
+    unsigned rfbm = 0;
     if (!xs_begin(c, i, HK_ACC_READ, &la, &rfbm) ||
         !hk_mem_read_bytes(c, la, image, XS_SIZE, HK_ACC_READ))
         return false;

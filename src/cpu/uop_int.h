@@ -190,6 +190,15 @@ void hk_emit_writeback(struct hk_builder *b, unsigned n, uint16_t tmp);
 /* The instruction as a call of `fn`; `ends` leaves the block afterwards. */
 void hk_emit_slow(struct hk_builder *b, hk_slow_fn fn, bool ends);
 
+/*
+ * The same with a handler for the ordinary case: `fast` does everything, or
+ * returns hk_uop_slow(c, u) before it has changed anything. The uop's `imm`
+ * is taken.
+ */
+struct hk_uop *hk_emit_slow_twin(struct hk_builder *b, hk_uop_fn fast,
+                                 hk_slow_fn slow);
+struct hk_uop *hk_uop_slow(struct hk_cpu *c, struct hk_uop *u);
+
 /* Raises vector (error code 0 where it has one) instead of the instruction;
  * ends the block. */
 void hk_emit_raise(struct hk_builder *b, unsigned vector);
