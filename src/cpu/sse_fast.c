@@ -55,29 +55,27 @@ HK_INLINE bool unmasked(const struct hk_cpu *c)
 
 /* X(id of sse_forms.def): scalar float and double, packed float or double,
  * and what raises nothing. */
-#define FORMS_SS(X) \
-    X(addss) X(subss) X(mulss) X(divss) X(minss) X(maxss) X(sqrtss) X(cvtss2sd)
-#define FORMS_SD(X) \
-    X(addsd) X(subsd) X(mulsd) X(divsd) X(minsd) X(maxsd) X(sqrtsd) X(cvtsd2ss)
-#define FORMS_FP(X)                                                          \
-    X(addps)                                                                 \
-    X(subps)                                                                 \
-    X(mulps) X(divps) X(minps) X(maxps) X(sqrtps) X(addpd) X(subpd) X(mulpd) \
-        X(divpd) X(minpd) X(maxpd) X(sqrtpd)
-#define FORMS_PLAIN(X)                                                        \
-    X(andps)                                                                  \
-    X(andnps)                                                                 \
-    X(orps) X(xorps) X(andpd) X(andnpd) X(orpd) X(xorpd) X(unpcklps)          \
-        X(unpckhps) X(unpcklpd) X(unpckhpd) X(pand) X(pandn) X(por) X(pxor)   \
-            X(paddb) X(paddw) X(paddd) X(paddq) X(psubb) X(psubw) X(psubd)    \
-                X(psubq) X(pmullw) X(pmulhw) X(pmulhuw) X(pmuludq) X(pmaddwd) \
-                    X(pcmpeqb) X(pcmpeqw) X(pcmpeqd) X(pcmpgtb) X(pcmpgtw)    \
-                        X(pcmpgtd) X(pminub) X(pmaxub) X(pminsw) X(pmaxsw)    \
-                            X(pavgb) X(pavgw) X(psadbw) X(punpcklbw)          \
-                                X(punpcklwd) X(punpckldq) X(punpcklqdq)       \
-                                    X(punpckhbw) X(punpckhwd) X(punpckhdq)    \
-                                        X(punpckhqdq) X(packsswb) X(packssdw) \
-                                            X(packuswb)
+/* clang-format off */
+#define FORMS_SS(X)                                                        \
+    X(addss) X(subss) X(mulss) X(divss) X(minss) X(maxss) X(sqrtss)        \
+    X(cvtss2sd)
+#define FORMS_SD(X)                                                        \
+    X(addsd) X(subsd) X(mulsd) X(divsd) X(minsd) X(maxsd) X(sqrtsd)        \
+    X(cvtsd2ss)
+#define FORMS_FP(X)                                                        \
+    X(addps) X(subps) X(mulps) X(divps) X(minps) X(maxps) X(sqrtps)        \
+    X(addpd) X(subpd) X(mulpd) X(divpd) X(minpd) X(maxpd) X(sqrtpd)
+#define FORMS_PLAIN(X)                                                     \
+    X(andps) X(andnps) X(orps) X(xorps) X(andpd) X(andnpd) X(orpd)         \
+    X(xorpd) X(unpcklps) X(unpckhps) X(unpcklpd) X(unpckhpd) X(pand)       \
+    X(pandn) X(por) X(pxor) X(paddb) X(paddw) X(paddd) X(paddq) X(psubb)   \
+    X(psubw) X(psubd) X(psubq) X(pmullw) X(pmulhw) X(pmulhuw) X(pmuludq)   \
+    X(pmaddwd) X(pcmpeqb) X(pcmpeqw) X(pcmpeqd) X(pcmpgtb) X(pcmpgtw)      \
+    X(pcmpgtd) X(pminub) X(pmaxub) X(pminsw) X(pmaxsw) X(pavgb) X(pavgw)   \
+    X(psadbw) X(punpcklbw) X(punpcklwd) X(punpckldq) X(punpcklqdq)         \
+    X(punpckhbw) X(punpckhwd) X(punpckhdq) X(punpckhqdq) X(packsswb)       \
+    X(packssdw) X(packuswb)
+/* clang-format on */
 
 #define MAKE_SS(id) FAST(id, #id, unmasked(c), one, 4, 0)
 #define MAKE_SD(id) FAST(id, #id, unmasked(c), two, 8, 0)
