@@ -116,53 +116,66 @@ static void kill_block(struct hk_code_cache *k, struct hk_block *b)
     b->phys = ~0ull;
 }
 
+static void drop_blocks(struct hk_code_cache *k, struct code_page *p)
+{
+    for (struct hk_block *b = p->blocks; b != NULL; b = b->page_next)
+        kill_block(k, b);
+    p->blocks = NULL;
+}
+
 void hk_code_drop_page(struct hk_cpu *c, uint64_t gpa)
 {
     struct code_page *p = find_page(c->code, gpa & ~0xfffull);
-    if (p == NULL)
-        return;
-    for (struct hk_block *b = p->blocks; b != NULL; b = b->page_next)
-        kill_block(c->code, b);
-    p->blocks = NULL;
+    if (p != NULL)
+        drop_blocks(c->code, p);
 }
 
 /* ---- invalidation across vCPUs ----------------------------------------- */
 
-static void inval_lock(struct hk_inval *v)
+static void spin_lock(atomic_flag *lock)
 {
-    while (atomic_flag_test_and_set_explicit(&v->lock, memory_order_acquire))
-        ;
+    while (atomic_flag_test_and_set_explicit(lock, memory_order_acquire))
+        hk_cpu_relax();
 }
 
-static void inval_unlock(struct hk_inval *v)
+static void spin_unlock(atomic_flag *lock)
 {
-    atomic_flag_clear_explicit(&v->lock, memory_order_release);
+    atomic_flag_clear_explicit(lock, memory_order_release);
 }
 
 static void post_invalidation(struct hk_cpu *c, uint64_t page)
 {
     struct hk_inval *v = &c->inval;
-    inval_lock(v);
+    spin_lock(&v->lock);
     if (v->count < HK_INVAL_MAX)
         v->page[v->count++] = page;
     else
         v->count = HK_INVAL_MAX + 1;
-    inval_unlock(v);
+    spin_unlock(&v->lock);
     hk_cpu_poke(c, HK_CPU_POKE_CODE);
+}
+
+/* Unlike hk_code_drop_all this is legal while a block runs. */
+static void drop_all_pages(struct hk_code_cache *k)
+{
+    for (unsigned i = 0; i < PAGE_HASH_SIZE; i++) {
+        for (struct code_page *p = k->pages[i]; p != NULL; p = p->next)
+            drop_blocks(k, p);
+    }
 }
 
 void hk_code_take_posted(struct hk_cpu *c)
 {
     struct hk_inval *v = &c->inval;
     uint64_t page[HK_INVAL_MAX];
-    inval_lock(v);
+    spin_lock(&v->lock);
     uint32_t count = v->count;
     if (count <= HK_INVAL_MAX)
         memcpy(page, v->page, count * sizeof(page[0]));
     v->count = 0;
-    inval_unlock(v);
+    spin_unlock(&v->lock);
     if (count > HK_INVAL_MAX) {
-        hk_code_drop_all(c);
+        drop_all_pages(c->code);
         return;
     }
     for (uint32_t i = 0; i < count; i++)
@@ -176,15 +189,42 @@ static uint64_t granule_mask(uint64_t first, uint64_t last)
     return ((2ull << b) - 1) & ~((1ull << a) - 1) & HK_PAGE_CODE;
 }
 
-static void drop_everywhere(struct hk_cpu_machine *m, struct hk_cpu *writer,
-                            uint64_t page)
+void hk_code_settle(struct hk_cpu *c)
 {
+    struct hk_cpu_machine *m = c->machine;
+    if (m->cpu_count == 1)
+        return;
+    spin_lock(&m->code_lock);
+    spin_unlock(&m->code_lock);
+    if ((atomic_load_explicit(&c->poke, memory_order_acquire) &
+         HK_CPU_POKE_CODE) != 0)
+        hk_code_take_posted(c);
+}
+
+/* Clears the page's bits and tells every other vCPU, as one step. */
+static void tell_others(struct hk_cpu_machine *m, const struct hk_cpu *writer,
+                        _Atomic uint64_t *word, uint64_t page)
+{
+    spin_lock(&m->code_lock);
+    atomic_fetch_and(word, ~HK_PAGE_CODE);
     for (uint32_t i = 0; i < m->cpu_count; i++) {
-        if (m->cpus[i] == writer)
-            hk_code_drop_page(writer, page);
-        else
+        if (m->cpus[i] != writer)
             post_invalidation(m->cpus[i], page);
     }
+    spin_unlock(&m->code_lock);
+}
+
+static void page_written(struct hk_cpu_machine *m, struct hk_cpu *writer,
+                         _Atomic uint64_t *word, uint64_t page, uint64_t mask)
+{
+    if ((atomic_load_explicit(word, memory_order_relaxed) & mask) != 0) {
+        tell_others(m, writer, word, page);
+        if (writer != NULL)
+            hk_code_drop_page(writer, page);
+    }
+    /* Another vCPU may just have cleared the bits of code that is ours. */
+    if (writer != NULL)
+        hk_code_settle(writer);
 }
 
 void hk_code_written(struct hk_cpu_machine *m, struct hk_cpu *writer,
@@ -197,12 +237,8 @@ void hk_code_written(struct hk_cpu_machine *m, struct hk_cpu *writer,
     while (gpa < end) {
         uint64_t page = gpa & ~0xfffull;
         uint64_t stop = page + PAGE_SIZE < end ? page + PAGE_SIZE : end;
-        _Atomic uint64_t *word = &ram->pages[(page - ram->gpa) >> 12];
-        uint64_t mask = granule_mask(gpa, stop - 1);
-        if ((atomic_load_explicit(word, memory_order_relaxed) & mask) != 0) {
-            atomic_fetch_and(word, ~HK_PAGE_CODE);
-            drop_everywhere(m, writer, page);
-        }
+        page_written(m, writer, &ram->pages[(page - ram->gpa) >> 12], page,
+                     granule_mask(gpa, stop - 1));
         gpa = stop;
     }
 }

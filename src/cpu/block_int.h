@@ -61,6 +61,12 @@ void *hk_code_alloc(struct hk_cpu *c, size_t size);
  */
 void hk_code_written(struct hk_cpu_machine *m, struct hk_cpu *writer,
                      struct hk_ram *ram, uint64_t gpa, uint64_t len);
+/*
+ * Returns once the invalidations that others have begun are posted, and has
+ * taken those for this vCPU: code of a page whose bits are clear is gone
+ * then. May drop the running block.
+ */
+void hk_code_settle(struct hk_cpu *c);
 /* Takes the invalidations other threads posted. */
 void hk_code_take_posted(struct hk_cpu *c);
 

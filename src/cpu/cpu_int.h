@@ -246,6 +246,9 @@ struct hk_cpu_machine {
     struct hk_ram ram[HK_CPU_MAX_RAM];
     uint32_t cpu_count;
     struct hk_cpu *cpus[HK_CPU_MAX_VCPUS];
+    /* Held while the code bits of a page are cleared and every vCPU is told,
+     * so that who sees the bits clear can wait until all have been told. */
+    atomic_flag code_lock;
 };
 
 struct hk_msrs {

@@ -20,6 +20,7 @@ int hk_cpu_machine_create(const struct hk_cpu_config *config,
         return -HK_ENOMEM;
     m->config = *config;
     m->host = *config->host;
+    atomic_flag_clear(&m->code_lock);
     *out = m;
     return 0;
 }

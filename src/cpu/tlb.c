@@ -10,7 +10,8 @@
  * other way round, block.c sets the granules before it reads the bytes, and
  * when a write TLB may map the page it stops the world and takes those
  * entries away first. So every write is seen either by the reader of the
- * bytes or by the check here.
+ * bytes or by the check here. Who finds the granules clear settles first: they
+ * may have been cleared this moment by a vCPU that has yet to tell the rest.
  */
 #include "cpu/block_int.h"
 #include "cpu/cpu_int.h"
@@ -105,6 +106,7 @@ static void fill(struct hk_cpu *c, uint64_t la, unsigned view, bool write,
                                        HK_PAGE_WCACHED);
         if ((was & HK_PAGE_CODE) != 0)
             return; /* p->ram stays set: check after the write */
+        hk_code_settle(c);
         set_entry(&v->wr[slot], la, p->host);
         if (!x->global)
             log_slot(c, view, true, slot);
