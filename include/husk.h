@@ -120,6 +120,27 @@ HUSK_API uint64_t husk_host_memory(void);
 HUSK_API size_t husk_host_cpu_features(char *text, size_t size);
 
 /* ------------------------------------------------------------------ */
+/* Guest kernels                                                      */
+
+/*
+ * Makes a kernel folder at `folder` from a Debian kernel package (.deb) or an
+ * unpacked one (a directory with boot/ and lib/modules/): the kernel and the
+ * modules that a VM needs. Replaces a folder of the same kind; nothing is left
+ * behind on failure. A sentence goes to `why` (at most `size` bytes).
+ */
+HUSK_API int husk_kernel_import(const char *source, const char *folder,
+                                char *why, size_t size);
+
+/*
+ * The kernel used when none is given: HUSK_KERNEL, an installed libkrunfw,
+ * then the folder "default" below $XDG_DATA_HOME/husk/kernels and
+ * /usr/share/husk/kernels. Its path, cut to `size`; -ENOENT and a sentence
+ * when there is none.
+ */
+HUSK_API int husk_kernel_default(char *path, size_t size, char *why,
+                                 size_t why_size);
+
+/* ------------------------------------------------------------------ */
 /* A VM: create and configure                                         */
 
 struct husk_vm;
@@ -156,9 +177,26 @@ HUSK_API const char *husk_vm_error(struct husk_vm *vm);
 HUSK_API int husk_vm_set_backend(struct husk_vm *vm, const char *name);
 
 /*
- * Path of a kernel: bzImage, ELF, or raw. Read by husk_vm_start. Mandatory.
+ * Path of a kernel: bzImage, ELF or raw, or a kernel folder that
+ * husk_kernel_import made. Read by husk_vm_start. NULL: the default of this
+ * host, as husk_kernel_default says.
  */
 HUSK_API int husk_vm_set_kernel(struct husk_vm *vm, const char *path);
+
+enum husk_kernel_format { /* numbers of krun_set_kernel, and AUTO */
+                          HUSK_KERNEL_AUTO = -1,
+                          HUSK_KERNEL_RAW =
+                              0, /* loaded and entered at 0x80000000 */
+                          HUSK_KERNEL_ELF = 1,
+                          HUSK_KERNEL_PE_GZ =
+                              2, /* arm64; refused by husk_vm_start */
+                          HUSK_KERNEL_IMAGE_BZ2 = 3,
+                          HUSK_KERNEL_IMAGE_GZ = 4,
+                          HUSK_KERNEL_IMAGE_ZSTD = 5
+};
+
+/* What kind of file the kernel is, where its contents shall not decide. */
+HUSK_API int husk_vm_set_kernel_format(struct husk_vm *vm, int format);
 
 /* Path of an initial RAM disk, or NULL for none. */
 HUSK_API int husk_vm_set_initrd(struct husk_vm *vm, const char *path);
@@ -212,6 +250,154 @@ HUSK_API int husk_vm_set_serial(struct husk_vm *vm, int in_fd, int out_fd,
                                 unsigned flags);
 
 /* ------------------------------------------------------------------ */
+/* A VM: files                                                        */
+
+enum husk_share_flags {
+    HUSK_SHARE_READ_ONLY = 1 /* every change fails with EROFS, whatever the
+                                guest does */
+};
+
+/*
+ * The directory `path` becomes the guest's /. A VM with a root gets an init
+ * of ours that runs the command. Looked up by husk_vm_start. NULL: no root.
+ */
+HUSK_API int husk_vm_set_root(struct husk_vm *vm, const char *path,
+                              unsigned flags);
+
+/* The root is a disk that was added: `device` as the guest names it
+ * ("/dev/vda"); `type` NULL or "auto": tried in turn; `options` may be NULL. */
+HUSK_API int husk_vm_set_root_disk(struct husk_vm *vm, const char *device,
+                                   const char *type, const char *options,
+                                   unsigned flags);
+
+/*
+ * A directory of the host at `guest_path`, absolute, made if it is missing
+ * where the root can be written. -EINVAL.
+ */
+HUSK_API int husk_vm_add_volume(struct husk_vm *vm, const char *host_path,
+                                const char *guest_path, unsigned flags);
+
+/*
+ * A shared directory by virtio-fs tag (1 to 36 bytes), mounted by nobody; the
+ * tag "/dev/root" is the root's. `host_path` NULL: only what
+ * husk_vm_add_share_file and _dir put there. Returns the share's number.
+ */
+HUSK_API int husk_vm_add_share(struct husk_vm *vm, const char *tag,
+                               const char *host_path, unsigned flags);
+
+/*
+ * A file in a share that is only in memory: read-only, not listed. `path` is
+ * relative; its parents are directories of husk_vm_add_share_dir. `data` is
+ * NOT copied and stays until the VM has ended. `one_shot`: found once, then
+ * gone. -ENOENT no such share or parent, -ENOTDIR, -EEXIST.
+ */
+HUSK_API int husk_vm_add_share_file(struct husk_vm *vm, const char *tag,
+                                    const char *path, const void *data,
+                                    size_t size, unsigned mode, int one_shot);
+HUSK_API int husk_vm_add_share_dir(struct husk_vm *vm, const char *tag,
+                                   const char *path, unsigned mode);
+
+enum husk_disk_format {
+    HUSK_DISK_RAW = 0,
+    HUSK_DISK_QCOW2 = 1,
+    HUSK_DISK_VMDK = 2
+};
+
+enum husk_disk_sync {
+    HUSK_SYNC_NONE = 0,
+    HUSK_SYNC_RELAXED = 1,
+    HUSK_SYNC_FULL = 2 /* a flush reaches stable storage */
+};
+
+enum husk_disk_flags {
+    HUSK_DISK_READ_ONLY = 1,
+    HUSK_DISK_DIRECT = 2 /* past the host's page cache */
+};
+
+/* A disk: /dev/vda, vdb, ... in the order added. `id` may be NULL. Opened by
+ * husk_vm_start. -EINVAL. */
+HUSK_API int husk_vm_add_disk(struct husk_vm *vm, const char *id,
+                              const char *path, int format, int sync,
+                              unsigned flags);
+
+/* ------------------------------------------------------------------ */
+/* A VM: the workload                                                 */
+
+/*
+ * The command: a path, or a name to look for in the guest's PATH, and its
+ * arguments without the name itself, ended by NULL (NULL for none). Without a
+ * call: /bin/sh.
+ */
+HUSK_API int husk_vm_set_command(struct husk_vm *vm, const char *path,
+                                 const char *const args[]);
+
+/* The command's whole environment, "K=V" each, ended by NULL. */
+HUSK_API int husk_vm_set_env(struct husk_vm *vm, const char *const env[]);
+
+/* Adds one variable, or replaces the one of that name. */
+HUSK_API int husk_vm_add_env(struct husk_vm *vm, const char *assignment);
+
+/* An absolute path in the guest; default "/". */
+HUSK_API int husk_vm_set_workdir(struct husk_vm *vm, const char *path);
+
+/* "UID", "UID:GID", "NAME", "NAME:GROUP" as the guest's files know them;
+ * default root. */
+HUSK_API int husk_vm_set_user(struct husk_vm *vm, const char *user);
+
+/* 1 to 64 bytes. */
+HUSK_API int husk_vm_set_hostname(struct husk_vm *vm, const char *name);
+
+/* "ID=SOFT:HARD" each, numbers of Linux, ended by NULL. */
+HUSK_API int husk_vm_set_rlimits(struct husk_vm *vm,
+                                 const char *const rlimits[]);
+
+enum husk_workload_flags {
+    HUSK_WORKLOAD_PID1 = 1,        /* the command is process 1 */
+    HUSK_WORKLOAD_CONFIG_FILE = 2, /* obey /.krun_config.json of the root */
+    HUSK_WORKLOAD_DHCP = 4
+};
+HUSK_API int husk_vm_set_workload_flags(struct husk_vm *vm, unsigned flags);
+
+/*
+ * The command's standard streams, kept apart; -1 for none (/dev/null in the
+ * guest). Borrowed until the VM has ended. The end of in_fd reaches the
+ * command as end of file; all output is handed over before husk_vm_wait
+ * returns.
+ */
+HUSK_API int husk_vm_set_stdio(struct husk_vm *vm, int in_fd, int out_fd,
+                               int err_fd);
+
+/*
+ * Instead: all three are a terminal in the guest, with the size of the host's
+ * and its changes. in_fd is put into raw mode while the VM runs if it is a
+ * terminal.
+ */
+HUSK_API int husk_vm_set_terminal(struct husk_vm *vm, int in_fd, int out_fd);
+
+/* ------------------------------------------------------------------ */
+/* A VM: more consoles                                                */
+
+/* An empty console device; ports are added to it. Returns its number. */
+HUSK_API int husk_vm_add_console(struct husk_vm *vm);
+
+/* The device that libkrun makes of three descriptors: port 0 is hvcN, and
+ * each that is no terminal gets a port of its own ("krun-stdin", ...). */
+HUSK_API int husk_vm_add_console_default(struct husk_vm *vm, int in_fd,
+                                         int out_fd, int err_fd);
+
+/* A terminal port; -ENOTTY when fd is none. `name` may be NULL. */
+HUSK_API int husk_vm_add_port_tty(struct husk_vm *vm, unsigned console,
+                                  const char *name, int tty_fd);
+
+/* A byte stream: /dev/virtio-ports/NAME in the guest; -1 for no direction. */
+HUSK_API int husk_vm_add_port(struct husk_vm *vm, unsigned console,
+                              const char *name, int in_fd, int out_fd);
+
+/* Kernel and init messages, to a descriptor; -1 (the default): to the log at
+ * level debug. Borrowed. */
+HUSK_API int husk_vm_set_kernel_log(struct husk_vm *vm, int fd);
+
+/* ------------------------------------------------------------------ */
 /* A VM: run                                                          */
 
 /*
@@ -233,10 +419,17 @@ HUSK_API int husk_vm_wait(struct husk_vm *vm, uint64_t timeout_ms);
 
 /*
  * Asks the guest to shut down and gives it `grace_ms`, then kills it. Returns
- * like husk_vm_wait. A guest that cannot be asked is killed at once: so far
- * that is every guest of husk_vm_set_kernel, which has no agent of ours.
+ * like husk_vm_wait. A VM with a root has an init that can be asked: it sends
+ * SIGTERM to the command. A guest that cannot be asked is killed at once.
  */
 HUSK_API int husk_vm_stop(struct husk_vm *vm, uint64_t grace_ms);
+
+/*
+ * Sends a signal, by its Linux number, to the command's process group. Any
+ * thread. -EINVAL no such number, -ENOTCONN no command runs (yet, or any
+ * more), -ENOTSUP a VM without an init of ours.
+ */
+HUSK_API int husk_vm_signal(struct husk_vm *vm, int number);
 
 /*
  * Ends the VM like pulling the plug. Returns at once; use husk_vm_wait. Legal
