@@ -44,10 +44,16 @@ enum hk_cfg_kind {
     HK_CFG_ROWS_COLS = 13, /* u16 rows, u16 columns at the start */
 };
 
+/*
+ * The command's streams: with HK_CFG_TTY all three are the console, else each
+ * is /dev/null; then a stream whose port flag is set is that port instead.
+ * init waits for the ports that are announced, and for no others. The device
+ * says that the host's side of a port is open before it says the port's name,
+ * so that a reader never takes "not yet open" for the end of input.
+ */
 enum hk_cfg_flags {
-    HK_CFG_TTY = 1,           /* stdin, stdout and stderr are the console */
-    HK_CFG_STDIO_PORTS = 2,   /* they are the ports named krun-std*; one that is
-                                 missing is /dev/null */
+    HK_CFG_TTY = 1,           /* the console is the controlling terminal */
+    HK_CFG_STDIN_PORT = 2,    /* HK_PORT_STDIN is there */
     HK_CFG_READ_ONLY = 4,     /* the root is mounted read-only */
     HK_CFG_PID1 = 8,          /* exec the command as process 1 */
     HK_CFG_DHCP = 16,         /* configure eth0 */
@@ -55,13 +61,31 @@ enum hk_cfg_flags {
     HK_CFG_EXIT_IOCTL = 64,   /* ... through ioctl 0x7602 on the root share */
     HK_CFG_CONFIG_FILE = 128, /* read /.krun_config.json (or KRUN_CONFIG) */
     HK_CFG_CMDLINE = 256,     /* also obey libkrun's KRUN_* variables of the
-                                 environment init was started with */
+                                 environment init was started with, and the
+                                 arguments it was given */
     HK_CFG_WORKDIR_MUST = 512, /* a working directory that is missing is an
                                   error (125) rather than made */
+    HK_CFG_STDOUT_PORT = 1024,
+    HK_CFG_STDERR_PORT = 2048,
+    HK_CFG_CONTROL_PORT = 4096, /* HK_PORT_CONTROL is there */
+    HK_CFG_STDIO_PORTS =
+        HK_CFG_STDIN_PORT | HK_CFG_STDOUT_PORT | HK_CFG_STDERR_PORT,
+    HK_CFG_ALL_FLAGS = 8191,
 };
 
-/* Mount records: five strings, each ended by NUL: file system type, source
+/*
+ * Mount records: five strings, each ended by NUL: file system type, source
  * (tag or device), target, options (mount data, may be empty), flags as
- * words: "ro" or "". A virtiofs source is the tag. */
+ * words: "ro" or "". A virtiofs source is the tag. Of the root the target is
+ * ignored, and the type "auto" means: try the kernel's types in turn; without
+ * an HK_CFG_ROOT record the root stays what it is. A root share that only
+ * carries init for a root on a disk has the folders dev, proc, sys and
+ * newroot.
+ */
+enum {
+    HK_EXIT_IOCTL = 0x7602,       /* the argument itself is the status */
+    HK_EXIT_IO_PORT = 0x501,      /* a 32-bit write of the status */
+    HK_EXIT_IO_PORT_ID = 0x4b53, /* what a 16-bit read of it gives */
+};
 
 #endif
