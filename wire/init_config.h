@@ -52,17 +52,17 @@ enum hk_cfg_kind {
  * so that a reader never takes "not yet open" for the end of input.
  */
 enum hk_cfg_flags {
-    HK_CFG_TTY = 1,           /* the console is the controlling terminal */
-    HK_CFG_STDIN_PORT = 2,    /* HK_PORT_STDIN is there */
-    HK_CFG_READ_ONLY = 4,     /* the root is mounted read-only */
-    HK_CFG_PID1 = 8,          /* exec the command as process 1 */
-    HK_CFG_DHCP = 16,         /* configure eth0 */
-    HK_CFG_EXIT_PORT = 32,    /* report the status through the exit port */
-    HK_CFG_EXIT_IOCTL = 64,   /* ... through ioctl 0x7602 on the root share */
-    HK_CFG_CONFIG_FILE = 128, /* read /.krun_config.json (or KRUN_CONFIG) */
-    HK_CFG_CMDLINE = 256,     /* also obey libkrun's KRUN_* variables of the
-                                 environment init was started with, and the
-                                 arguments it was given */
+    HK_CFG_TTY = 1,            /* the console is the controlling terminal */
+    HK_CFG_STDIN_PORT = 2,     /* HK_PORT_STDIN is there */
+    HK_CFG_READ_ONLY = 4,      /* the root is mounted read-only */
+    HK_CFG_PID1 = 8,           /* exec the command as process 1 */
+    HK_CFG_DHCP = 16,          /* configure eth0 */
+    HK_CFG_EXIT_PORT = 32,     /* report the status through the exit port */
+    HK_CFG_EXIT_IOCTL = 64,    /* ... through ioctl 0x7602 on the root share */
+    HK_CFG_CONFIG_FILE = 128,  /* read /.krun_config.json (or KRUN_CONFIG) */
+    HK_CFG_CMDLINE = 256,      /* also obey libkrun's KRUN_* variables of the
+                                  environment init was started with, and the
+                                  arguments it was given */
     HK_CFG_WORKDIR_MUST = 512, /* a working directory that is missing is an
                                   error (125) rather than made */
     HK_CFG_STDOUT_PORT = 1024,
@@ -83,8 +83,8 @@ enum hk_cfg_flags {
  * newroot.
  */
 enum {
-    HK_EXIT_IOCTL = 0x7602,       /* the argument itself is the status */
-    HK_EXIT_IO_PORT = 0x501,      /* a 32-bit write of the status */
+    HK_EXIT_IOCTL = 0x7602,      /* the argument itself is the status */
+    HK_EXIT_IO_PORT = 0x501,     /* a 32-bit write of the status */
     HK_EXIT_IO_PORT_ID = 0x4b53, /* what a 16-bit read of it gives */
 };
 
