@@ -259,13 +259,17 @@ enum husk_share_flags {
 
 /*
  * The directory `path` becomes the guest's /. A VM with a root gets an init
- * of ours that runs the command. Looked up by husk_vm_start. NULL: no root.
+ * of ours that runs the command, unless it has an initial RAM disk of its
+ * own. Looked up by husk_vm_start. NULL: no root. -EINVAL an empty path.
  */
 HUSK_API int husk_vm_set_root(struct husk_vm *vm, const char *path,
                               unsigned flags);
 
-/* The root is a disk that was added: `device` as the guest names it
- * ("/dev/vda"); `type` NULL or "auto": tried in turn; `options` may be NULL. */
+/*
+ * The root is a disk that was added: `device` as the guest names it
+ * ("/dev/vda"); `type` NULL or "auto": tried in turn; `options` may be NULL.
+ * Comes before a root of husk_vm_add_share. -EINVAL.
+ */
 HUSK_API int husk_vm_set_root_disk(struct husk_vm *vm, const char *device,
                                    const char *type, const char *options,
                                    unsigned flags);
@@ -278,9 +282,10 @@ HUSK_API int husk_vm_add_volume(struct husk_vm *vm, const char *host_path,
                                 const char *guest_path, unsigned flags);
 
 /*
- * A shared directory by virtio-fs tag (1 to 36 bytes), mounted by nobody; the
- * tag "/dev/root" is the root's. `host_path` NULL: only what
+ * A shared directory by virtio-fs tag (1 to 36 bytes, not "husk-..."), mounted
+ * by nobody; the tag "/dev/root" is the root's. `host_path` NULL: only what
  * husk_vm_add_share_file and _dir put there. Returns the share's number.
+ * -EINVAL; -EEXIST a tag that is taken.
  */
 HUSK_API int husk_vm_add_share(struct husk_vm *vm, const char *tag,
                                const char *host_path, unsigned flags);
@@ -331,7 +336,7 @@ HUSK_API int husk_vm_add_disk(struct husk_vm *vm, const char *id,
 HUSK_API int husk_vm_set_command(struct husk_vm *vm, const char *path,
                                  const char *const args[]);
 
-/* The command's whole environment, "K=V" each, ended by NULL. */
+/* The command's whole environment, "K=V" each, ended by NULL; NULL: empty. */
 HUSK_API int husk_vm_set_env(struct husk_vm *vm, const char *const env[]);
 
 /* Adds one variable, or replaces the one of that name. */

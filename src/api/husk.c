@@ -1,12 +1,11 @@
 /*
- * husk_*: argument checks and a configuration in front of vmm/.
+ * husk_*: argument checks and a configuration in front of vmm/. Files, the
+ * workload and consoles are in husk_files.c, husk_workload.c, husk_console.c.
  */
-#include "husk.h"
+#include "api/husk_int.h"
 
-#include "base/err.h"
 #include "base/log.h"
 #include "vmm/backend.h"
-#include "vmm/vm.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -19,14 +18,6 @@ _Static_assert((int)HUSK_MAX_CPUS == (int)HK_VM_CPUS_MAX, "one limit");
 _Static_assert(HUSK_MIN_MEMORY == HK_VM_MEMORY_MIN, "one limit");
 _Static_assert((int)HUSK_LOG_TRACE == (int)HK_LOG_TRACE, "one scale");
 _Static_assert((int)HUSK_COUNTER_WAKES == (int)HK_VM_WAKES, "one list");
-
-struct husk_vm {
-    struct hk_vm *vm;
-    bool started;
-    char *backend, *kernel, *initrd, *cmdline;
-    struct hk_vm_config config; /* without the strings and the back end */
-    struct hk_errmsg err;
-};
 
 const char *husk_version(void)
 {
@@ -63,8 +54,13 @@ int husk_vm_create(struct husk_vm **out)
         .cmdline_additions = true,
         .memory = (uint64_t)512 << 20,
         .cpus = 1,
+        .kernel_format = HUSK_KERNEL_AUTO,
         .serial_in = -1,
         .serial_out = -1,
+    };
+    vm->parts = (struct hk_vm_parts){
+        .stdio = {.kind = HK_VM_STDIO_NONE, .fd = {-1, -1, -1}},
+        .kernel_log = -1,
     };
     *out = vm;
     return 0;
@@ -75,6 +71,9 @@ void husk_vm_destroy(struct husk_vm *vm)
     if (vm == NULL)
         return;
     hk_vm_destroy(vm->vm);
+    hk_husk_free_files(&vm->parts);
+    hk_husk_free_workload(&vm->parts);
+    hk_husk_free_consoles(&vm->parts);
     free(vm->backend);
     free(vm->kernel);
     free(vm->initrd);
@@ -87,29 +86,10 @@ const char *husk_vm_error(struct husk_vm *vm)
     return vm->err.text;
 }
 
-/* Every husk_vm_set_* begins with this. */
-static int begin(struct husk_vm *vm)
-{
-    if (vm->started)
-        return hk_err_set(&vm->err, -HK_EBUSY,
-                          "the VM was started; it can no longer be changed");
-    return 0;
-}
-
 static int set_string(struct husk_vm *vm, char **slot, const char *text)
 {
-    int rc = begin(vm);
-    if (rc != 0)
-        return rc;
-    char *copy = NULL;
-    if (text != NULL) {
-        copy = strdup(text);
-        if (copy == NULL)
-            return hk_err_set(&vm->err, -HK_ENOMEM, "out of memory");
-    }
-    free(*slot);
-    *slot = copy;
-    return 0;
+    int rc = hk_husk_begin(vm);
+    return rc != 0 ? rc : hk_husk_set_string(vm, slot, text);
 }
 
 int husk_vm_set_backend(struct husk_vm *vm, const char *name)
@@ -119,10 +99,22 @@ int husk_vm_set_backend(struct husk_vm *vm, const char *name)
 
 int husk_vm_set_kernel(struct husk_vm *vm, const char *path)
 {
-    if (path == NULL || path[0] == '\0')
+    if (path != NULL && path[0] == '\0')
         return hk_err_set(&vm->err, -HK_EINVAL,
                           "the path of the kernel is empty");
     return set_string(vm, &vm->kernel, path);
+}
+
+int husk_vm_set_kernel_format(struct husk_vm *vm, int format)
+{
+    int rc = hk_husk_begin(vm);
+    if (rc == 0 &&
+        (format < HUSK_KERNEL_AUTO || format > HUSK_KERNEL_IMAGE_ZSTD))
+        return hk_err_set(&vm->err, -HK_EINVAL, "%d is no kernel format",
+                          format);
+    if (rc == 0)
+        vm->config.kernel_format = format;
+    return rc;
 }
 
 int husk_vm_set_initrd(struct husk_vm *vm, const char *path)
@@ -145,7 +137,7 @@ int husk_vm_set_cmdline(struct husk_vm *vm, const char *text)
 
 int husk_vm_set_cmdline_additions(struct husk_vm *vm, int on)
 {
-    int rc = begin(vm);
+    int rc = hk_husk_begin(vm);
     if (rc == 0)
         vm->config.cmdline_additions = on != 0;
     return rc;
@@ -153,7 +145,7 @@ int husk_vm_set_cmdline_additions(struct husk_vm *vm, int on)
 
 int husk_vm_set_cpus(struct husk_vm *vm, unsigned count)
 {
-    int rc = begin(vm);
+    int rc = hk_husk_begin(vm);
     if (rc == 0)
         rc = hk_vm_check_cpus(count, &vm->err);
     if (rc == 0)
@@ -163,7 +155,7 @@ int husk_vm_set_cpus(struct husk_vm *vm, unsigned count)
 
 int husk_vm_set_cpu_bugs(struct husk_vm *vm, int shown)
 {
-    int rc = begin(vm);
+    int rc = hk_husk_begin(vm);
     if (rc == 0)
         vm->config.cpu_bugs_shown = shown != 0;
     return rc;
@@ -171,31 +163,12 @@ int husk_vm_set_cpu_bugs(struct husk_vm *vm, int shown)
 
 int husk_vm_set_memory(struct husk_vm *vm, uint64_t bytes)
 {
-    int rc = begin(vm);
+    int rc = hk_husk_begin(vm);
     if (rc == 0)
         rc = hk_vm_check_memory(bytes, &vm->err);
     if (rc == 0)
         vm->config.memory = bytes;
     return rc;
-}
-
-int husk_vm_set_serial(struct husk_vm *vm, int in_fd, int out_fd,
-                       unsigned flags)
-{
-    int rc = begin(vm);
-    if (rc != 0)
-        return rc;
-    if (in_fd < -1 || out_fd < -1)
-        return hk_err_set(&vm->err, -HK_EINVAL,
-                          "%d is not a descriptor; -1 means none",
-                          in_fd < -1 ? in_fd : out_fd);
-    if ((flags & ~(unsigned)HUSK_SERIAL_RAW) != 0)
-        return hk_err_set(&vm->err, -HK_EINVAL, "0x%x has unknown serial flags",
-                          flags);
-    vm->config.serial_in = in_fd;
-    vm->config.serial_out = out_fd;
-    vm->config.serial_raw = (flags & HUSK_SERIAL_RAW) != 0;
-    return 0;
 }
 
 /* ------------------------------------------------------------------ */
@@ -211,6 +184,7 @@ int husk_vm_start(struct husk_vm *vm)
     config.kernel = vm->kernel;
     config.initrd = vm->initrd;
     config.cmdline = vm->cmdline;
+    config.parts = &vm->parts;
     size_t backend = 0;
     int rc = hk_backend_choose(vm->backend, &backend, &vm->err);
     config.hv = rc == 0 ? hk_backend_get(backend) : NULL;
@@ -231,6 +205,16 @@ int husk_vm_stop(struct husk_vm *vm, uint64_t grace_ms)
     if (hk_vm_wait(vm->vm, 0) == -HK_ETIMEDOUT)
         hk_vm_kill(vm->vm);
     return hk_vm_wait(vm->vm, HK_VM_FOREVER);
+}
+
+int husk_vm_signal(struct husk_vm *vm, int number)
+{
+    enum { SIGNAL_MAX = 64 };
+    if (number < 1 || number > SIGNAL_MAX)
+        return -HK_EINVAL;
+    if (vm->parts.root.kind == HK_VM_ROOT_NONE)
+        return -HK_ENOTSUP;
+    return -HK_ENOTCONN;
 }
 
 void husk_vm_kill(struct husk_vm *vm)

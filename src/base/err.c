@@ -40,12 +40,19 @@ const char *hk_err_name(int code)
     return "EUNKNOWN";
 }
 
-/* Arguments may point into msg->text, so the result is built aside. */
+/*
+ * Arguments may point into msg->text, so the result is built aside. They may
+ * be names of files or what a user typed: one line stays one line.
+ */
 static void replace(struct hk_errmsg *msg, const char *format, va_list args)
 {
     struct hk_errmsg made;
     if (vsnprintf(made.text, sizeof(made.text), format, args) < 0)
         made.text[0] = '\0';
+    for (char *p = made.text; *p != '\0'; p++) {
+        if ((unsigned char)*p < 0x20 || *p == 0x7f)
+            *p = '?';
+    }
     *msg = made;
 }
 

@@ -97,8 +97,8 @@ struct hk_errmsg {
     char text[512];
 };
 
-/* Replaces the sentence (truncates) and returns `code`, for `return
- * hk_err_set(...)`. `msg` may be NULL. */
+/* Replaces the sentence (truncates; control characters become '?') and returns
+ * `code`, for `return hk_err_set(...)`. `msg` may be NULL. */
 int hk_err_set(struct hk_errmsg *msg, int code, const char *format, ...)
     HK_PRINTF(3, 4);
 

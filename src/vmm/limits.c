@@ -8,6 +8,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <uv.h>
 
 int hk_vm_check_cpus(uint32_t count, struct hk_errmsg *err)
 {
@@ -49,4 +50,11 @@ int hk_vm_check_memory(uint64_t bytes, struct hk_errmsg *err)
 int hk_vm_check_cmdline(const char *text, struct hk_errmsg *err)
 {
     return hk_cmdline_check(text, HK_CMDLINE_LINUX_MAX, err);
+}
+
+int hk_vm_check_tty(int fd, struct hk_errmsg *err)
+{
+    if (uv_guess_handle(fd) == UV_TTY)
+        return 0;
+    return hk_err_set(err, -HK_ENOTTY, "descriptor %d is no terminal", fd);
 }

@@ -401,12 +401,25 @@ static int add_kernel(struct hk_machine *m, const struct hk_vm_config *config,
     return rc;
 }
 
+/* What this build can give a VM. */
+static int check_parts(const struct hk_vm_parts *parts, struct hk_errmsg *err)
+{
+    if (parts == NULL ||
+        (parts->root.kind == HK_VM_ROOT_NONE && parts->share_count == 0 &&
+         parts->disk_count == 0 && parts->console_count == 0))
+        return 0;
+    return hk_err_set(err, -HK_ENOTSUP,
+                      "this build has no shares, disks and consoles yet");
+}
+
 int hk_machine_build(struct hk_vm *vm, const struct hk_vm_config *config,
                      struct hk_errmsg *err)
 {
     struct hk_errmsg why = {""};
     struct hk_machine *m = &vm->machine;
-    int rc = add_ram(m, config->memory, &why);
+    int rc = check_parts(config->parts, &why);
+    if (rc == 0)
+        rc = add_ram(m, config->memory, &why);
     if (rc == 0)
         rc = add_hypervisor(vm, config, &why);
     if (rc == 0)

@@ -16,12 +16,12 @@
 
 #include "base/compiler.h"
 #include "base/err.h"
+#include "vmm/parts.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 struct hk_hv_ops;
-struct hk_port;
 struct hk_vm;
 
 enum {
@@ -31,11 +31,12 @@ enum {
 #define HK_VM_MEMORY_MIN ((uint64_t)32 << 20)
 #define HK_VM_FOREVER UINT64_MAX
 
-/* Everything is borrowed for the call of hk_vm_start, except descriptors,
- * which stay open until the VM has ended. */
+/* Everything is borrowed for the call of hk_vm_start, except the parts and
+ * descriptors, which stay until the VM has ended. */
 struct hk_vm_config {
     const struct hk_hv_ops *hv; /* mandatory; already probed */
     const char *kernel;         /* path; NULL: nothing is loaded (tests) */
+    int kernel_format;          /* enum husk_kernel_format in husk.h */
     const char *initrd;         /* path or NULL */
     const char *cmdline;        /* or NULL */
     bool cmdline_additions;     /* add Husk's own parameters */
@@ -46,6 +47,8 @@ struct hk_vm_config {
     int serial_in;   /* descriptor or -1 */
     int serial_out;  /* descriptor or -1 */
     bool serial_raw; /* raw mode and end key if serial_in is a terminal */
+
+    const struct hk_vm_parts *parts; /* NULL: none */
 };
 
 /* The numbers are those of enum husk_end in husk.h. */
@@ -79,6 +82,8 @@ enum hk_vm_counter {
 int hk_vm_check_cpus(uint32_t count, struct hk_errmsg *err) HK_MUST_CHECK;
 int hk_vm_check_memory(uint64_t bytes, struct hk_errmsg *err) HK_MUST_CHECK;
 int hk_vm_check_cmdline(const char *text, struct hk_errmsg *err) HK_MUST_CHECK;
+/* -HK_ENOTTY. */
+int hk_vm_check_tty(int fd, struct hk_errmsg *err) HK_MUST_CHECK;
 
 int hk_vm_create(struct hk_vm **out) HK_MUST_CHECK;
 

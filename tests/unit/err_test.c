@@ -31,6 +31,14 @@ static void set_and_prepend_accept_no_message(void **state)
     assert_int_equal(hk_err_prepend(NULL, -HK_EIO, "x"), -HK_EIO);
 }
 
+static void a_sentence_is_one_line(void **state)
+{
+    struct hk_errmsg msg = {""};
+    (void)state;
+    (void)hk_err_set(&msg, -HK_EINVAL, "'%s' is no name", "a\n\033[1mb\t");
+    assert_string_equal(msg.text, "'a??[1mb?' is no name");
+}
+
 static void prepend_puts_context_first(void **state)
 {
     struct hk_errmsg msg;
@@ -92,6 +100,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(an_unknown_code_has_a_text),
     cmocka_unit_test(set_returns_the_code_and_formats),
     cmocka_unit_test(set_and_prepend_accept_no_message),
+    cmocka_unit_test(a_sentence_is_one_line),
     cmocka_unit_test(prepend_puts_context_first),
     cmocka_unit_test(prepend_may_use_the_present_text),
     cmocka_unit_test(long_sentences_are_cut_not_overrun),
