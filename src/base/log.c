@@ -10,7 +10,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-enum { MESSAGE_MAX = 1024 };
+/* Room for the longest line of a console that is logged (console/port.h). */
+enum { MESSAGE_MAX = 4608 };
 
 static const char *const level_names[] = {
     [HK_LOG_OFF] = "off",   [HK_LOG_ERROR] = "error", [HK_LOG_WARN] = "warning",

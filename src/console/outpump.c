@@ -12,21 +12,33 @@
 #include <uv.h>
 
 static const uint64_t CLOSE_WAIT_NS = UINT64_C(1000000000);
+/* How often a wait looks whether it should be given up. */
+static const uint64_t LOOK_NS = UINT64_C(50000000);
 
 struct hk_outpump {
     int fd;
-    void (*space)(void *opaque);
-    void *opaque;
+    struct hk_outpump_owner owner;
     struct hk_fdio_stop *stop;
     uv_thread_t thread;
     uv_mutex_t lock; /* guards all below */
     uv_cond_t changed;
     bool stopping;
-    bool broken;  /* output is thrown away from now on */
+    int error;    /* not 0: output is thrown away from now on */
     bool starved; /* a writer was told "full" */
     size_t first, count;
     uint8_t ring[HK_OUTPUMP_SIZE];
 };
+
+/* The host takes no more. With the lock held. */
+static void give_in(struct hk_outpump *pump, int code)
+{
+    pump->error = code;
+    pump->count = 0;
+    if (code == -HK_ECANCELED)
+        return;
+    HK_LOG_W("output is lost from here on: %s", hk_err_text(code));
+    pump->owner.broken(pump->owner.opaque);
+}
 
 /* Sends what lies in one piece. Called and returns with the lock held. */
 static void send_some(struct hk_outpump *pump)
@@ -44,15 +56,12 @@ static void send_some(struct hk_outpump *pump)
         pump->first = (pump->first + (size_t)n) % HK_OUTPUMP_SIZE;
         pump->count -= (size_t)n;
     } else {
-        if (n != -HK_ECANCELED)
-            HK_LOG_W("output is lost from here on: %s", hk_err_text(n));
-        pump->broken = true;
-        pump->count = 0;
+        give_in(pump, n);
     }
     uv_cond_broadcast(&pump->changed);
     if (pump->starved && pump->count <= HK_OUTPUMP_SIZE / 2) {
         pump->starved = false;
-        pump->space(pump->opaque);
+        pump->owner.space(pump->owner.opaque);
     }
 }
 
@@ -72,15 +81,14 @@ static void pump_main(void *opaque)
     uv_mutex_unlock(&pump->lock);
 }
 
-int hk_outpump_create(int fd, void (*space)(void *opaque), void *opaque,
+int hk_outpump_create(int fd, const struct hk_outpump_owner *owner,
                       struct hk_outpump **out)
 {
     struct hk_outpump *pump = calloc(1, sizeof(*pump));
     if (pump == NULL)
         return -HK_ENOMEM;
     pump->fd = fd;
-    pump->space = space;
-    pump->opaque = opaque;
+    pump->owner = *owner;
     int rc = hk_fdio_stop_create(&pump->stop);
     if (rc != 0) {
         free(pump);
@@ -101,21 +109,32 @@ int hk_outpump_create(int fd, void (*space)(void *opaque), void *opaque,
     return -HK_EAGAIN;
 }
 
-void hk_outpump_destroy(struct hk_outpump *pump)
+static bool is_given_up(const atomic_bool *give_up)
+{
+    return give_up != NULL && atomic_load(give_up);
+}
+
+/* With the lock held: until empty, given up, or `end` (uv_hrtime). */
+static void wait_empty(struct hk_outpump *pump, const atomic_bool *give_up,
+                       uint64_t end)
+{
+    while (pump->count != 0 && !is_given_up(give_up)) {
+        uint64_t now = uv_hrtime();
+        if (now >= end)
+            return;
+        uint64_t wait = end - now < LOOK_NS ? end - now : LOOK_NS;
+        (void)uv_cond_timedwait(&pump->changed, &pump->lock, wait);
+    }
+}
+
+void hk_outpump_destroy(struct hk_outpump *pump, const atomic_bool *give_up)
 {
     if (pump == NULL)
         return;
     uv_mutex_lock(&pump->lock);
     pump->stopping = true;
     uv_cond_broadcast(&pump->changed);
-    uint64_t end = uv_hrtime() + CLOSE_WAIT_NS;
-    while (pump->count != 0) {
-        uint64_t now = uv_hrtime();
-
-        if (now >= end ||
-            uv_cond_timedwait(&pump->changed, &pump->lock, end - now) != 0)
-            break;
-    }
+    wait_empty(pump, give_up, uv_hrtime() + CLOSE_WAIT_NS);
     uv_mutex_unlock(&pump->lock);
     hk_fdio_stop_set(pump->stop);
     uv_thread_join(&pump->thread);
@@ -143,7 +162,7 @@ size_t hk_outpump_write(struct hk_outpump *pump, const uint8_t *bytes,
     size_t taken = len;
 
     uv_mutex_lock(&pump->lock);
-    if (!pump->broken) {
+    if (pump->error == 0) {
         size_t room = HK_OUTPUMP_SIZE - pump->count;
 
         taken = len < room ? len : room;
@@ -157,10 +176,17 @@ size_t hk_outpump_write(struct hk_outpump *pump, const uint8_t *bytes,
     return taken;
 }
 
-void hk_outpump_drain(struct hk_outpump *pump)
+void hk_outpump_drain(struct hk_outpump *pump, const atomic_bool *give_up)
 {
     uv_mutex_lock(&pump->lock);
-    while (pump->count != 0)
-        uv_cond_wait(&pump->changed, &pump->lock);
+    wait_empty(pump, give_up, UINT64_MAX);
     uv_mutex_unlock(&pump->lock);
+}
+
+int hk_outpump_error(struct hk_outpump *pump)
+{
+    uv_mutex_lock(&pump->lock);
+    int error = pump->error;
+    uv_mutex_unlock(&pump->lock);
+    return error;
 }

@@ -1,11 +1,9 @@
-/* The port's wrappers, and the ports that need no host: null and memory. */
+/* The port's wrappers, and the port that does nothing. */
 #include "console/port.h"
 
 #include "base/assert.h"
 
 #include <stdlib.h>
-#include <string.h>
-#include <uv.h>
 
 size_t hk_port_write(struct hk_port *port, const uint8_t *bytes, size_t len)
 {
@@ -32,6 +30,16 @@ void hk_port_drain(struct hk_port *port)
 {
     if (port->ops->drain != NULL)
         port->ops->drain(port);
+}
+
+bool hk_port_size(struct hk_port *port, uint16_t *columns, uint16_t *rows)
+{
+    return port->ops->size != NULL && port->ops->size(port, columns, rows);
+}
+
+void hk_port_set_give_up(struct hk_port *port, const atomic_bool *flag)
+{
+    port->give_up = flag;
 }
 
 void hk_port_close(struct hk_port *port)
@@ -72,133 +80,4 @@ int hk_port_open_null(struct hk_port **out)
     port->ops = &null_ops;
     *out = port;
     return 0;
-}
-
-/* memory */
-
-struct bytes {
-    uint8_t *data;
-    size_t len;
-    size_t room;
-};
-
-struct memory_port {
-    struct hk_port base;
-    uv_mutex_t lock; /* guards output, limit and full */
-    struct bytes output;
-    size_t limit; /* bytes that will still be taken */
-    bool full;
-    struct bytes input; /* fed, not yet taken */
-};
-
-static bool append(struct bytes *bytes, const uint8_t *data, size_t len)
-{
-    if (len > bytes->room - bytes->len) {
-        size_t room = (bytes->len + len) * 2;
-        uint8_t *grown = realloc(bytes->data, room);
-
-        if (grown == NULL)
-            return false;
-        bytes->data = grown;
-        bytes->room = room;
-    }
-    if (len != 0)
-        memcpy(bytes->data + bytes->len, data, len);
-    bytes->len += len;
-    return true;
-}
-
-static size_t memory_write(struct hk_port *port, const uint8_t *bytes,
-                           size_t len)
-{
-    struct memory_port *memory = (struct memory_port *)port;
-
-    uv_mutex_lock(&memory->lock);
-    size_t taken = len < memory->limit ? len : memory->limit;
-    if (!append(&memory->output, bytes, taken))
-        taken = 0;
-    if (memory->limit != SIZE_MAX)
-        memory->limit -= taken;
-    memory->full = taken < len;
-    uv_mutex_unlock(&memory->lock);
-    return taken;
-}
-
-static void memory_resume(struct hk_port *port)
-{
-    struct memory_port *memory = (struct memory_port *)port;
-
-    if (memory->input.len == 0 || port->events == NULL ||
-        port->events->input == NULL)
-        return;
-    size_t taken = port->events->input(port->opaque, memory->input.data,
-                                       memory->input.len);
-    hk_assert(taken <= memory->input.len);
-    memory->input.len -= taken;
-    memmove(memory->input.data, memory->input.data + taken, memory->input.len);
-}
-
-static void memory_close(struct hk_port *port)
-{
-    struct memory_port *memory = (struct memory_port *)port;
-
-    uv_mutex_destroy(&memory->lock);
-    free(memory->output.data);
-    free(memory->input.data);
-    free(memory);
-}
-
-static const struct hk_port_ops memory_ops = {
-    .name = "memory",
-    .write = memory_write,
-    .listen = memory_resume,
-    .resume = memory_resume,
-    .close = memory_close,
-};
-
-int hk_port_open_memory(struct hk_port **out)
-{
-    struct memory_port *memory = calloc(1, sizeof(*memory));
-    if (memory == NULL)
-        return -HK_ENOMEM;
-    if (uv_mutex_init(&memory->lock) != 0) {
-        free(memory);
-        return -HK_ENOMEM;
-    }
-    memory->base.ops = &memory_ops;
-    memory->limit = SIZE_MAX;
-    *out = &memory->base;
-    return 0;
-}
-
-const uint8_t *hk_port_memory_bytes(struct hk_port *port, size_t *len)
-{
-    struct memory_port *memory = (struct memory_port *)port;
-
-    *len = memory->output.len;
-    return memory->output.data;
-}
-
-void hk_port_memory_feed(struct hk_port *port, const uint8_t *bytes, size_t len)
-{
-    struct memory_port *memory = (struct memory_port *)port;
-
-    bool kept = append(&memory->input, bytes, len);
-
-    hk_assert(kept);
-    memory_resume(port);
-}
-
-void hk_port_memory_set_room(struct hk_port *port, size_t room)
-{
-    struct memory_port *memory = (struct memory_port *)port;
-
-    uv_mutex_lock(&memory->lock);
-    bool was_full = memory->full;
-    memory->limit = room;
-    memory->full = false;
-    uv_mutex_unlock(&memory->lock);
-    if (was_full && room != 0 && port->events != NULL &&
-        port->events->writable != NULL)
-        port->events->writable(port->opaque);
 }

@@ -1,133 +1,12 @@
 /* console/port.h */
 #define _GNU_SOURCE
-#include "hk_test.h"
+#include "port_rig.h"
 
-#include "base/compiler.h"
 #include "console/outpump.h"
-#include "console/port.h"
-#include "loop/loop.h"
 
 #include <fcntl.h>
-#include <signal.h>
-#include <stdatomic.h>
-#include <sys/ioctl.h>
-#include <termios.h>
 #include <unistd.h>
 #include <uv.h>
-
-struct rig {
-    struct hk_loop *loop;
-    struct hk_port *port;
-    char got[1 << 20];
-    size_t len;
-    size_t appetite; /* bytes taken before the guest is full */
-    int ends, writables, escapes, resizes;
-    uint16_t columns, rows;
-    size_t stop_at; /* stops the loop when this much has come */
-};
-
-static size_t on_input(void *opaque, const uint8_t *bytes, size_t len)
-{
-    struct rig *rig = opaque;
-
-    if (len > rig->appetite)
-        len = rig->appetite;
-    assert_true(rig->len + len <= sizeof(rig->got));
-    memcpy(rig->got + rig->len, bytes, len);
-    rig->len += len;
-    rig->appetite -= len;
-    if (rig->stop_at != 0 && rig->len >= rig->stop_at)
-        hk_loop_stop(rig->loop);
-    return len;
-}
-
-static void on_end(void *opaque)
-{
-    struct rig *rig = opaque;
-
-    rig->ends++;
-    hk_loop_stop(rig->loop);
-}
-
-static void on_writable(void *opaque)
-{
-    struct rig *rig = opaque;
-
-    rig->writables++;
-    hk_loop_stop(rig->loop);
-}
-
-static void on_resized(void *opaque, uint16_t columns, uint16_t rows)
-{
-    struct rig *rig = opaque;
-
-    rig->resizes++;
-    rig->columns = columns;
-    rig->rows = rows;
-    if (rig->resizes > 1)
-        hk_loop_stop(rig->loop);
-}
-
-static void on_escape(void *opaque)
-{
-    struct rig *rig = opaque;
-
-    rig->escapes++;
-    hk_loop_stop(rig->loop);
-}
-
-static const struct hk_port_events events = {
-    .input = on_input,
-    .input_end = on_end,
-    .writable = on_writable,
-    .resized = on_resized,
-    .escape = on_escape,
-};
-
-static int setup(void **state)
-{
-    struct rig *rig = calloc(1, sizeof(*rig));
-
-    assert_int_equal(hk_loop_create(&rig->loop), 0);
-    rig->appetite = SIZE_MAX;
-    *state = rig;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct rig *rig = *state;
-
-    hk_port_close(rig->port);
-    hk_loop_destroy(rig->loop);
-    free(rig);
-    return 0;
-}
-
-static void open_port(struct rig *rig, int in, int out, bool raw)
-{
-    struct hk_errmsg err;
-
-    assert_int_equal(
-        hk_port_open_fds(rig->loop, in, out, raw, &rig->port, &err), 0);
-}
-
-static void listen_port(struct rig *rig)
-{
-    hk_port_listen(rig->port, &events, rig);
-}
-
-static void close_port(struct rig *rig)
-{
-    hk_port_close(rig->port);
-    rig->port = NULL;
-    hk_loop_turn(rig->loop);
-}
-
-static void write_all(int fd, const void *data, size_t len)
-{
-    assert_int_equal(write(fd, data, len), (ssize_t)len);
-}
 
 static void the_null_port_takes_everything(void **state)
 {
@@ -473,170 +352,6 @@ static void a_broken_pipe_discards_and_kills_nobody(void **state)
     close(fds[1]);
 }
 
-/* Terminals */
-
-static int open_pty(int *terminal)
-{
-    int master = posix_openpt(O_RDWR | O_NOCTTY);
-
-    assert_true(master >= 0);
-    assert_int_equal(grantpt(master), 0);
-    assert_int_equal(unlockpt(master), 0);
-    *terminal = open(ptsname(master), O_RDWR | O_NOCTTY);
-    assert_true(*terminal >= 0);
-    return master;
-}
-
-static void row039_raw_mode_is_on_until_close(void **state)
-{
-    struct rig *rig = *state;
-    struct termios before, raw, after;
-    int terminal, master = open_pty(&terminal);
-
-    assert_int_equal(tcgetattr(terminal, &before), 0);
-    assert_true((before.c_lflag & ECHO) != 0);
-    open_port(rig, terminal, terminal, true);
-    listen_port(rig);
-    assert_int_equal(tcgetattr(terminal, &raw), 0);
-    assert_int_equal(raw.c_lflag & (ECHO | ICANON | ISIG), 0);
-    assert_int_equal(raw.c_oflag & OPOST, 0);
-    close_port(rig);
-    assert_int_equal(tcgetattr(terminal, &after), 0);
-    assert_int_equal(after.c_lflag, before.c_lflag);
-    assert_int_equal(after.c_iflag, before.c_iflag);
-    assert_int_equal(after.c_oflag, before.c_oflag);
-    close(terminal);
-    close(master);
-}
-
-static void row039_the_emergency_hook_restores_the_terminal(void **state)
-{
-    struct rig *rig = *state;
-    struct termios before, after;
-    int terminal, master = open_pty(&terminal);
-
-    hk_port_restore_terminal(); /* nothing raw: harmless */
-    assert_int_equal(tcgetattr(terminal, &before), 0);
-    open_port(rig, terminal, terminal, true);
-    hk_port_restore_terminal();
-    assert_int_equal(tcgetattr(terminal, &after), 0);
-    assert_int_equal(after.c_lflag, before.c_lflag);
-    assert_int_equal(after.c_oflag, before.c_oflag);
-    close_port(rig);
-    close(terminal);
-    close(master);
-}
-
-static void without_raw_the_terminal_is_left_alone(void **state)
-{
-    struct rig *rig = *state;
-    struct termios before, during;
-    int terminal, master = open_pty(&terminal);
-
-    assert_int_equal(tcgetattr(terminal, &before), 0);
-    open_port(rig, terminal, terminal, false);
-    listen_port(rig);
-    assert_int_equal(tcgetattr(terminal, &during), 0);
-    assert_int_equal(during.c_lflag, before.c_lflag);
-    rig->stop_at = 4;
-    write_all(master,
-              "a\x1d"
-              "b\n",
-              4);
-    hk_loop_run(rig->loop);
-    assert_memory_equal(rig->got,
-                        "a\x1d"
-                        "b\n",
-                        4);
-    assert_int_equal(rig->escapes, 0);
-    close_port(rig);
-    close(terminal);
-    close(master);
-}
-
-static void typed_keys_arrive_and_the_end_key_does_not(void **state)
-{
-    struct rig *rig = *state;
-    int terminal, master = open_pty(&terminal);
-
-    open_port(rig, terminal, terminal, true);
-    listen_port(rig);
-    write_all(master,
-              "ab\x03\x1d"
-              "c",
-              5);
-    hk_loop_run(rig->loop);
-    hk_loop_turn(rig->loop);
-    assert_int_equal(rig->escapes, 1);
-    assert_int_equal(rig->len, 4);
-    assert_memory_equal(rig->got,
-                        "ab\x03"
-                        "c",
-                        4);
-    close_port(rig);
-    close(terminal);
-    close(master);
-}
-
-static void the_end_key_works_while_the_guest_takes_nothing(void **state)
-{
-    struct rig *rig = *state;
-    int terminal, master = open_pty(&terminal);
-
-    open_port(rig, terminal, terminal, true);
-    rig->appetite = 0;
-    listen_port(rig);
-    write_all(master, "hang", 4);
-    hk_loop_turn(rig->loop);
-    write_all(master, "\x1d", 1);
-    hk_loop_run(rig->loop);
-    assert_int_equal(rig->escapes, 1);
-    assert_int_equal(rig->len, 0);
-    rig->appetite = 100;
-    hk_port_resume(rig->port);
-    assert_int_equal(rig->len, 4);
-    close_port(rig);
-    close(terminal);
-    close(master);
-}
-
-static void row041_a_resize_is_reported(void **state)
-{
-    struct rig *rig = *state;
-    struct winsize size = {.ws_row = 24, .ws_col = 80};
-    int terminal, master = open_pty(&terminal);
-
-    assert_int_equal(ioctl(master, TIOCSWINSZ, &size), 0);
-    open_port(rig, terminal, terminal, true);
-    listen_port(rig);
-    assert_int_equal(rig->columns, 80);
-    assert_int_equal(rig->rows, 24);
-    size.ws_row = 50;
-    size.ws_col = 132;
-    assert_int_equal(ioctl(master, TIOCSWINSZ, &size), 0);
-    raise(SIGWINCH);
-    hk_loop_run(rig->loop);
-    assert_int_equal(rig->columns, 132);
-    assert_int_equal(rig->rows, 50);
-    close_port(rig);
-    close(terminal);
-    close(master);
-}
-
-static void a_terminal_that_hangs_up_is_an_end_of_input(void **state)
-{
-    struct rig *rig = *state;
-    int terminal, master = open_pty(&terminal);
-
-    open_port(rig, terminal, terminal, true);
-    listen_port(rig);
-    close(master);
-    hk_loop_run(rig->loop);
-    assert_int_equal(rig->ends, 1);
-    close_port(rig);
-    close(terminal);
-}
-
 static void row046_two_ports_do_not_mix(void **state)
 {
     struct rig *rig = *state;
@@ -668,8 +383,6 @@ static void row046_two_ports_do_not_mix(void **state)
     close(b[0]);
 }
 
-#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
 static const struct CMUnitTest cases[] = {
     CASE(the_null_port_takes_everything),
     CASE(the_memory_port_keeps_output_and_input),
@@ -684,13 +397,6 @@ static const struct CMUnitTest cases[] = {
     CASE(close_writes_what_is_left),
     CASE(a_full_port_says_so_and_when_it_has_room),
     CASE(a_broken_pipe_discards_and_kills_nobody),
-    CASE(row039_raw_mode_is_on_until_close),
-    CASE(row039_the_emergency_hook_restores_the_terminal),
-    CASE(without_raw_the_terminal_is_left_alone),
-    CASE(typed_keys_arrive_and_the_end_key_does_not),
-    CASE(the_end_key_works_while_the_guest_takes_nothing),
-    CASE(row041_a_resize_is_reported),
-    CASE(a_terminal_that_hangs_up_is_an_end_of_input),
     CASE(row046_two_ports_do_not_mix),
 };
 HK_TEST_MAIN(cases)
