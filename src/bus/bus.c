@@ -187,6 +187,18 @@ static void note_unclaimed(struct hk_bus *bus, enum hk_bus_space space,
                  addr);
 }
 
+static void enter(struct region *region)
+{
+    if (!region->ops->own_lock)
+        hk_lock(&region->lock);
+}
+
+static void leave(struct region *region)
+{
+    if (!region->ops->own_lock)
+        hk_unlock(&region->lock);
+}
+
 uint64_t hk_bus_read(struct hk_bus *bus, enum hk_bus_space space, uint64_t addr,
                      uint32_t size)
 {
@@ -201,10 +213,10 @@ uint64_t hk_bus_read(struct hk_bus *bus, enum hk_bus_space space, uint64_t addr,
     }
     if (region->ops->read == NULL)
         return ones(size);
-    hk_lock(&region->lock);
+    enter(region);
     uint64_t value =
         region->ops->read(region->device, addr - region->first, size);
-    hk_unlock(&region->lock);
+    leave(region);
     return value & ones(size);
 }
 
@@ -222,10 +234,10 @@ void hk_bus_write(struct hk_bus *bus, enum hk_bus_space space, uint64_t addr,
     }
     if (region->ops->write == NULL)
         return;
-    hk_lock(&region->lock);
+    enter(region);
     region->ops->write(region->device, addr - region->first, size,
                        value & ones(size));
-    hk_unlock(&region->lock);
+    leave(region);
 }
 
 uint64_t hk_bus_unclaimed(const struct hk_bus *bus)

@@ -10,7 +10,8 @@
  *
  * Threads: regions are added before the first vCPU runs; access from any
  * thread afterwards. Each region has its own lock, held across the operation,
- * so a device sees one access at a time.
+ * so a device sees one access at a time. A device whose accesses may wait says
+ * `own_lock` and does without: its operations are called side by side.
  */
 #ifndef HK_BUS_BUS_H
 #define HK_BUS_BUS_H
@@ -38,6 +39,7 @@ enum {
  */
 struct hk_bus_ops {
     const char *name;
+    bool own_lock;
     uint64_t (*read)(void *device, uint64_t offset, uint32_t size);
     void (*write)(void *device, uint64_t offset, uint32_t size, uint64_t value);
 };

@@ -47,7 +47,8 @@ struct hk_loop {
     struct posts filling;
     struct posts running; /* the loop's thread only */
     atomic_bool stopping;
-    uint64_t work; /* functions called so far, for hk_loop_turn */
+    atomic_uintptr_t owner; /* the thread's mark */
+    uint64_t work;          /* functions called so far, for hk_loop_turn */
 };
 
 struct hk_timer {
@@ -56,6 +57,19 @@ struct hk_timer {
     hk_loop_fn fn;
     void *opaque;
 };
+
+/* Its address tells threads apart. */
+static _Thread_local char thread_mark;
+
+static void own(struct hk_loop *loop)
+{
+    atomic_store(&loop->owner, (uintptr_t)&thread_mark);
+}
+
+bool hk_loop_is_here(const struct hk_loop *loop)
+{
+    return atomic_load(&loop->owner) == (uintptr_t)&thread_mark;
+}
 
 /* Runs what was posted before the call. True if there was anything. */
 static bool run_posts(struct hk_loop *loop)
@@ -108,6 +122,7 @@ int hk_loop_create(struct hk_loop **out)
         return -HK_ENOMEM;
     }
     loop->async.data = loop;
+    own(loop);
     hk_lock_set_yield(yield);
     *out = loop;
     return 0;
@@ -147,6 +162,7 @@ void hk_loop_destroy(struct hk_loop *loop)
 
 void hk_loop_run(struct hk_loop *loop)
 {
+    own(loop);
     while (!atomic_load(&loop->stopping))
         uv_run(&loop->uv, UV_RUN_DEFAULT);
     run_posts(loop);
@@ -169,6 +185,11 @@ void hk_loop_turn(struct hk_loop *loop)
         uv_run(&loop->uv, UV_RUN_NOWAIT);
         idle = loop->work == before ? idle + 1 : 0;
     }
+}
+
+void hk_loop_step(struct hk_loop *loop)
+{
+    uv_run(&loop->uv, UV_RUN_ONCE);
 }
 
 static bool grow(struct posts *posts)

@@ -3,7 +3,8 @@
  *
  * 1. A loop belongs to the thread that calls hk_loop_run (before that, to the
  *    thread that created it). Everything below is called on that thread,
- *    except hk_loop_post and hk_loop_stop, which any thread may call.
+ *    except hk_loop_post, hk_loop_stop and hk_loop_is_here, which any thread
+ *    may call.
  * 2. Posted functions run on the loop's thread, in the order posted, each
  *    once. What is posted before the loop stops runs before hk_loop_run
  *    returns or, failing that, in hk_loop_destroy.
@@ -16,6 +17,7 @@
 
 #include "base/compiler.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct hk_loop;
@@ -33,6 +35,13 @@ void hk_loop_stop(struct hk_loop *loop);
 
 /* Turns the loop until nothing is ready; for tests. */
 void hk_loop_turn(struct hk_loop *loop);
+
+/* Waits until something is ready and handles it: for its owner, to wait for
+ * what only the loop can bring. */
+void hk_loop_step(struct hk_loop *loop);
+
+/* True on the thread that the loop belongs to. */
+bool hk_loop_is_here(const struct hk_loop *loop);
 
 /* -HK_ENOMEM when the function could not be queued. */
 int hk_loop_post(struct hk_loop *loop, hk_loop_fn fn,

@@ -35,4 +35,7 @@ void hk_pool_destroy(struct hk_pool *pool); /* NULL is legal */
 
 void hk_pool_submit(struct hk_pool *pool, struct hk_work *work);
 
+/* Loop thread: items submitted whose `done` was not called yet. */
+uint32_t hk_pool_pending(const struct hk_pool *pool);
+
 #endif

@@ -170,6 +170,31 @@ static void tell_watch(struct hk_gmem *gmem, hk_gpa_t gpa, uint64_t len)
         gmem->watch(gmem->watch_opaque, gpa, len);
 }
 
+uint64_t hk_gmem_span(const struct hk_gmem *gmem, hk_gpa_t gpa, uint64_t len,
+                      uint8_t **host)
+{
+    uint64_t run;
+    uint8_t *found = find(gmem, gpa, &run);
+    if (!found)
+        return 0;
+    *host = found;
+    return run < len ? run : len;
+}
+
+void hk_gmem_wrote(struct hk_gmem *gmem, const uint8_t *host, uint64_t len)
+{
+    if (!gmem->watch)
+        return;
+    for (uint32_t i = 0; i < gmem->count; i++) {
+        const struct hk_gmem_region *r = &gmem->region[i];
+        uint64_t offset = (uintptr_t)host - (uintptr_t)r->host;
+        if ((uintptr_t)host >= (uintptr_t)r->host && offset < r->size) {
+            tell_watch(gmem, r->gpa + offset, len);
+            return;
+        }
+    }
+}
+
 int hk_gmem_copy_out(struct hk_gmem *gmem, hk_gpa_t to, const void *from,
                      uint64_t len)
 {

@@ -3,9 +3,10 @@
  *
  * A `struct hk_gmem` is a short sorted list of RAM regions, each backed by
  * host memory. This is the one place where a guest-physical address becomes a
- * host pointer: everybody else moves bytes with the copy functions, which
- * check the range first and fail with -HK_EFAULT when any byte is outside RAM
- * (nothing is copied then).
+ * host pointer. Bytes are moved with the copy functions, which check the range
+ * first and fail with -HK_EFAULT when any byte is outside RAM (nothing is
+ * copied then). Virtqueues, whose buffers go to the host without a copy in
+ * between, ask for a span instead.
  *
  * Life: regions are added before the first vCPU runs and stay until destroy.
  * Threads: after set-up, every copy function may be called from any thread.
@@ -61,6 +62,18 @@ int hk_gmem_copy_out(struct hk_gmem *gmem, hk_gpa_t to, const void *from,
                      uint64_t len) HK_MUST_CHECK;
 int hk_gmem_fill(struct hk_gmem *gmem, hk_gpa_t to, uint8_t value,
                  uint64_t len) HK_MUST_CHECK;
+
+/*
+ * The bytes of [gpa, gpa+len) that lie in one piece of host memory from its
+ * start: *host is where, the result how many; 0 when `gpa` is not RAM. The
+ * pointer is good as long as the memory.
+ */
+uint64_t hk_gmem_span(const struct hk_gmem *gmem, hk_gpa_t gpa, uint64_t len,
+                      uint8_t **host) HK_MUST_CHECK;
+
+/* After a write through a span: tells the watcher. [host, host+len) lies in
+ * one span. */
+void hk_gmem_wrote(struct hk_gmem *gmem, const uint8_t *host, uint64_t len);
 
 /*
  * Called after host code wrote [gpa, gpa+len), so that a back end which
