@@ -4,6 +4,7 @@
 #include "vmm/backend.h"
 
 #include "hv/hv.h"
+#include "vmm/vm.h"
 
 size_t hk_backend_count(void)
 {
@@ -36,6 +37,25 @@ int hk_backend_probe(size_t index, struct hk_errmsg *err)
     if (ops == NULL)
         return hk_err_set(err, -HK_EINVAL, "there is no such back end");
     return ops->probe(err);
+}
+
+int hk_backend_max_cpus(size_t index, uint32_t *count, struct hk_errmsg *err)
+{
+    static const struct hk_hv_sink no_sink;
+    const struct hk_hv_vm_config config = {
+        .sink = &no_sink, .vcpu_count = 1, .ram_bytes = HK_VM_MEMORY_MIN};
+    const struct hk_hv_ops *ops = hk_backend_get(index);
+    struct hk_hv_vm *vm = NULL;
+    struct hk_hv_caps caps;
+    if (ops == NULL)
+        return hk_err_set(err, -HK_EINVAL, "there is no such back end");
+    int rc = ops->vm_create(&config, &vm, err);
+    if (rc != 0)
+        return rc;
+    ops->vm_caps(vm, &caps);
+    ops->vm_destroy(vm);
+    *count = caps.max_vcpus < HK_VM_CPUS_MAX ? caps.max_vcpus : HK_VM_CPUS_MAX;
+    return 0;
 }
 
 int hk_backend_choose(const char *name, size_t *index, struct hk_errmsg *err)
