@@ -1,9 +1,8 @@
 /*
  * husk boot: a kernel on the serial console.
  *
- * Signals: INT, TERM and HUP end the VM in order, so that the terminal is as
- * before; the command then ends with 128 plus the signal's number. The second
- * one does what it would do without us.
+ * Signals end the VM in order (signals.c), so that the terminal is as before;
+ * the command then ends with 128 plus the signal's number.
  */
 #include "cli.h"
 
@@ -15,12 +14,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { DISKS_MAX = 26 };
+
 struct boot_options {
     const char *backend;
     const char *kernel;
     const char *initrd;
     const char *cmdline;
     const char *console;
+    const char *disk[DISKS_MAX];
+    unsigned disk_count;
     unsigned cpus;
     uint64_t memory;
     uint64_t timeout_ms; /* HUSK_FOREVER for none */
@@ -40,6 +43,7 @@ enum {
     OPT_CMDLINE,
     OPT_NO_ADDITIONS,
     OPT_CONSOLE,
+    OPT_DISK,
     OPT_TIMEOUT,
     OPT_LOG,
     OPT_HELP,
@@ -55,6 +59,7 @@ static const struct option long_options[] = {
     {"cmdline", required_argument, NULL, OPT_CMDLINE},
     {"no-cmdline-additions", no_argument, NULL, OPT_NO_ADDITIONS},
     {"console", required_argument, NULL, OPT_CONSOLE},
+    {"disk", required_argument, NULL, OPT_DISK},
     {"timeout", required_argument, NULL, OPT_TIMEOUT},
     {"log", required_argument, NULL, OPT_LOG},
     {"help", no_argument, NULL, OPT_HELP},
@@ -77,6 +82,8 @@ static int help(void)
          "  --cpu-bugs hide|show     tell the guest's kernel that its CPU has\n"
          "                           no speculation bugs (default), or not\n"
          "  --memory SIZE            512M, 2G (default 512M)\n"
+         "  --disk PATH[,ro][,format=raw|qcow2|vmdk]\n"
+         "                           a disk: /dev/vda, /dev/vdb, ...\n"
          "  --console FILE           console output to FILE, no input\n"
          "  --timeout SECONDS        end the VM after that time\n"
          "  --log LEVEL              off, error, warn, info, debug, trace\n"
@@ -113,6 +120,11 @@ static int take_option(struct boot_options *o, int option)
     case OPT_CONSOLE:
         o->console = optarg;
         return CLI_OK;
+    case OPT_DISK:
+        if (o->disk_count == DISKS_MAX)
+            return cli_fail("at most %d disks", DISKS_MAX);
+        o->disk[o->disk_count++] = optarg;
+        return CLI_OK;
     case OPT_CPUS:
         return cli_parse_count("--cpus", optarg, &o->cpus);
     case OPT_CPU_BUGS:
@@ -131,22 +143,6 @@ static int take_option(struct boot_options *o, int option)
     return CLI_FAILED;
 }
 
-/* What getopt found wrong, as a sentence. */
-static int complain(int argc, char **argv, int option)
-{
-    const char *word = optind > 0 && optind <= argc ? argv[optind - 1] : "";
-    if (option == ':')
-        return cli_fail("%s needs a value; 'husk boot --help' lists the "
-                        "options",
-                        word);
-    if (optopt > 0 && optopt < 256)
-        return cli_fail("there is no option -%c; 'husk boot --help' lists "
-                        "them",
-                        optopt);
-    return cli_fail("there is no option %s; 'husk boot --help' lists them",
-                    word);
-}
-
 static int parse_options(int argc, char **argv, struct boot_options *o)
 {
     opterr = 0;
@@ -158,7 +154,7 @@ static int parse_options(int argc, char **argv, struct boot_options *o)
         if (option == 'h')
             option = OPT_HELP;
         if (option == ':' || option == '?')
-            return complain(argc, argv, option);
+            return cli_bad_option(argc, argv, option);
         int rc = take_option(o, option);
         if (rc != CLI_OK)
             return rc;
@@ -207,40 +203,10 @@ static int configure(struct husk_vm *vm, const struct boot_options *o,
         husk_vm_set_memory(vm, o->memory) != 0 ||
         husk_vm_set_serial(vm, in_fd, out_fd, flags) != 0)
         return cli_fail("%s", husk_vm_error(vm));
-    return CLI_OK;
-}
-
-static struct husk_vm *volatile signal_vm;
-static volatile sig_atomic_t signal_number;
-
-static void on_signal(int number)
-{
-    signal_number = number;
-    (void)signal(number, SIG_DFL);
-    if (signal_vm != NULL)
-        husk_vm_kill(signal_vm);
-}
-
-/* A signal that is ignored when we start (nohup, a job in the background)
- * stays ignored. */
-static void catch_signal(int number)
-{
-    if (signal(number, on_signal) == SIG_IGN)
-        (void)signal(number, SIG_IGN);
-}
-
-static void catch_signals(struct husk_vm *vm)
-{
-    signal_vm = vm;
-    catch_signal(SIGINT);
-    catch_signal(SIGTERM);
-#ifdef SIGHUP
-    catch_signal(SIGHUP);
-#endif
-#ifdef SIGPIPE
-    /* A reader that went away must not leave the terminal in raw mode. */
-    (void)signal(SIGPIPE, SIG_IGN);
-#endif
+    int rc = CLI_OK;
+    for (unsigned i = 0; rc == CLI_OK && i < o->disk_count; i++)
+        rc = cli_add_disk(vm, o->disk[i]);
+    return rc;
 }
 
 /* The exit status for the way the VM ended, after a word about it if that is
@@ -260,7 +226,7 @@ static int conclude(struct husk_vm *vm)
     case HUSK_END_ESCAPE:
         return CLI_SIGNALLED + SIGINT;
     case HUSK_END_KILLED:
-        return CLI_SIGNALLED + (signal_number != 0 ? signal_number : SIGTERM);
+        return CLI_SIGNALLED + cli_signal_or(SIGTERM);
     case HUSK_END_FAILED:
     case HUSK_END_NONE:
         break;
@@ -270,17 +236,17 @@ static int conclude(struct husk_vm *vm)
 
 static int run(struct husk_vm *vm, const struct boot_options *o)
 {
-    catch_signals(vm);
+    cli_pass_signals(vm, 0);
     int rc = husk_vm_start(vm);
-    if (rc != 0 && signal_number != 0)
-        return CLI_SIGNALLED + signal_number;
+    if (rc != 0 && cli_signal_or(0) != 0)
+        return CLI_SIGNALLED + cli_signal_or(0);
     if (rc != 0)
         return cli_fail("%s", husk_vm_error(vm));
     if (husk_vm_wait(vm, o->timeout_ms) == 0)
         return conclude(vm);
     husk_vm_kill(vm);
     (void)husk_vm_wait(vm, HUSK_FOREVER);
-    if (husk_vm_end_reason(vm) != HUSK_END_KILLED || signal_number != 0)
+    if (husk_vm_end_reason(vm) != HUSK_END_KILLED || cli_signal_or(0) != 0)
         return conclude(vm); /* it ended by itself in the same moment */
     (void)cli_fail("timed out after %.3g seconds",
                    (double)o->timeout_ms / 1000);
@@ -296,7 +262,7 @@ static int boot(const struct boot_options *o, FILE *console)
     rc = configure(vm, o, console);
     if (rc == CLI_OK)
         rc = run(vm, o);
-    signal_vm = NULL;
+    cli_forget_signals();
     husk_vm_destroy(vm);
     return rc;
 }

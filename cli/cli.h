@@ -42,6 +42,27 @@ int cli_parse_choice(const char *option, const char *text, const char *a,
                      const char *b, bool *second);
 int cli_parse_level(const char *option, const char *text, int *level);
 
+/* What getopt_long (with ':' first) found wrong with the words of the
+ * sub-command argv[0]. */
+int cli_bad_option(int argc, char **argv, int option);
+
+/* --disk PATH[,ro][,format=raw|qcow2|vmdk] */
+int cli_add_disk(struct husk_vm *vm, const char *text);
+
+/*
+ * From here until cli_forget_signals, SIGINT, SIGQUIT and SIGHUP go to the
+ * command in the VM; SIGTERM asks it to end and kills it after `grace_ms`.
+ * The second signal, or the first when there is no command to send it to,
+ * ends the VM at once; one more of that kind does what it does without us.
+ * `grace_ms` 0: the first ends the VM. A signal that is ignored when we start
+ * (nohup, a job in the background) stays ignored.
+ */
+void cli_pass_signals(struct husk_vm *vm, unsigned grace_ms);
+void cli_forget_signals(void);
+
+/* The number of the last such signal, or `none`. */
+int cli_signal_or(int none);
+
 /* "24.0 GiB". */
 void cli_format_size(uint64_t bytes, char *text, size_t size);
 

@@ -21,15 +21,17 @@ int cli_fail(const char *format, ...)
 static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
+    bool has_options; /* and --help */
     const char *usage;
 } commands[] = {
-    {"boot", cli_boot,
+    {"boot", cli_boot, true,
      "boot [OPTIONS] KERNEL            boot a kernel, serial console here"},
-    {"run", cli_run,
-     "run [OPTIONS] ROOT [--] COMMAND  run a command (not in this build yet)"},
-    {"doctor", cli_doctor,
+    {"run", cli_run, true,
+     "run [OPTIONS] ROOT [--] [COMMAND [ARG...]]\n"
+     "                                      run a command whose / is ROOT"},
+    {"doctor", cli_doctor, false,
      "doctor                           what works on this host, and why not"},
-    {"version", cli_version,
+    {"version", cli_version, false,
      "version                          print the version"},
 };
 
@@ -40,8 +42,26 @@ static int help(void)
     puts("husk runs Linux in small virtual machines.\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         printf("  husk %s\n", commands[i].usage);
-    puts("\n'husk boot --help' lists the options of boot.");
+    puts("\n'husk help run' and 'husk help boot' list their options.");
     return CLI_OK;
+}
+
+/* husk help NAME: as husk NAME --help. */
+static int help_of(const char *name)
+{
+    char word[] = "--help";
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        char command[32];
+        char *words[] = {command, word, NULL};
+        if (strcmp(name, commands[i].name) != 0)
+            continue;
+        (void)snprintf(command, sizeof(command), "%s", name);
+        if (commands[i].has_options)
+            return commands[i].run(2, words);
+        printf("husk %s\n", commands[i].usage);
+        return CLI_OK;
+    }
+    return cli_fail("there is no command '%s'; 'husk help' lists them", name);
 }
 
 int cli_version(int argc, char **argv)
@@ -50,14 +70,6 @@ int cli_version(int argc, char **argv)
         return cli_fail("version takes no argument, but got '%s'", argv[1]);
     printf("husk %s\n", husk_version());
     return CLI_OK;
-}
-
-int cli_run(int argc, char **argv)
-{
-    (void)argc;
-    (void)argv;
-    return cli_fail("run is not part of this build yet; 'husk boot' boots a "
-                    "kernel with an initrd");
 }
 
 /*
@@ -88,7 +100,7 @@ int main(int argc, char **argv)
     const char *name = argv[1];
     if (strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 ||
         strcmp(name, "-h") == 0)
-        return help();
+        return argc > 2 ? help_of(argv[2]) : help();
     if (strcmp(name, "--version") == 0)
         name = "version";
     for (size_t i = 0; i < COMMAND_COUNT; i++) {

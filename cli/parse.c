@@ -4,8 +4,10 @@
 #include "cli.h"
 
 #include <ctype.h>
+#include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Reads digits; false when there is none or the number is too large. */
@@ -104,6 +106,66 @@ int cli_parse_level(const char *option, const char *text, int *level)
     }
     return cli_fail("%s wants off, error, warn, info, debug or trace, not '%s'",
                     option, text);
+}
+
+int cli_bad_option(int argc, char **argv, int option)
+{
+    const char *word = optind > 0 && optind <= argc ? argv[optind - 1] : "";
+    if (option == ':')
+        return cli_fail("%s needs a value; 'husk %s --help' lists the options",
+                        word, argv[0]);
+    if (optopt > 0 && optopt < 256)
+        return cli_fail("there is no option -%c; 'husk %s --help' lists them",
+                        optopt, argv[0]);
+    return cli_fail("there is no option %s; 'husk %s --help' lists them", word,
+                    argv[0]);
+}
+
+/* One word after the path; 0, or CLI_FAILED. */
+static int read_disk_word(const char *word, int *format, unsigned *flags)
+{
+    static const char *const formats[] = {
+        [HUSK_DISK_RAW] = "format=raw",
+        [HUSK_DISK_QCOW2] = "format=qcow2",
+        [HUSK_DISK_VMDK] = "format=vmdk",
+    };
+    if (strcmp(word, "ro") == 0) {
+        *flags |= HUSK_DISK_READ_ONLY;
+        return CLI_OK;
+    }
+    for (int i = 0; i < (int)(sizeof(formats) / sizeof(formats[0])); i++) {
+        if (strcmp(word, formats[i]) == 0) {
+            *format = i;
+            return CLI_OK;
+        }
+    }
+    return cli_fail("--disk wants PATH[,ro][,format=raw|qcow2|vmdk]; '%s' is "
+                    "none of them",
+                    word);
+}
+
+int cli_add_disk(struct husk_vm *vm, const char *text)
+{
+    int format = HUSK_DISK_RAW;
+    unsigned flags = 0;
+    char *path = strdup(text);
+    if (path == NULL)
+        return cli_fail("out of memory");
+    int rc = CLI_OK;
+    char *comma = strchr(path, ',');
+    while (rc == CLI_OK && comma != NULL) {
+        char *word = comma + 1;
+        *comma = '\0';
+        comma = strchr(word, ',');
+        if (comma != NULL)
+            *comma = '\0';
+        rc = read_disk_word(word, &format, &flags);
+    }
+    if (rc == CLI_OK &&
+        husk_vm_add_disk(vm, NULL, path, format, HUSK_SYNC_FULL, flags) != 0)
+        rc = cli_fail("%s", husk_vm_error(vm));
+    free(path);
+    return rc;
 }
 
 void cli_format_size(uint64_t bytes, char *text, size_t size)

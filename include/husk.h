@@ -25,9 +25,9 @@
  * borrowed; each function says until when.
  *
  * Threads: calls on different VMs never disturb each other. Calls on one VM
- * are made by one thread at a time, except husk_vm_wait, husk_vm_stop and
- * husk_vm_kill, which any thread may make at any time between create and
- * destroy.
+ * are made by one thread at a time, except husk_vm_wait, husk_vm_stop,
+ * husk_vm_ask_stop, husk_vm_signal and husk_vm_kill, which any thread may make
+ * at any time between create and destroy.
  */
 #ifndef HUSK_H
 #define HUSK_H
@@ -367,7 +367,8 @@ HUSK_API int husk_vm_set_workload_flags(struct husk_vm *vm, unsigned flags);
  * The command's standard streams, kept apart; -1 for none (/dev/null in the
  * guest). Borrowed until the VM has ended. The end of in_fd reaches the
  * command as end of file; all output is handed over before husk_vm_wait
- * returns.
+ * returns. When the reader of out_fd or err_fd goes away, the command meets
+ * what a program meets at a broken pipe.
  */
 HUSK_API int husk_vm_set_stdio(struct husk_vm *vm, int in_fd, int out_fd,
                                int err_fd);
@@ -430,9 +431,16 @@ HUSK_API int husk_vm_wait(struct husk_vm *vm, uint64_t timeout_ms);
 HUSK_API int husk_vm_stop(struct husk_vm *vm, uint64_t grace_ms);
 
 /*
+ * Begins what husk_vm_stop does and returns at once; husk_vm_wait tells of
+ * the end. Any thread, also from a signal handler. -EINVAL when not started.
+ */
+HUSK_API int husk_vm_ask_stop(struct husk_vm *vm, uint64_t grace_ms);
+
+/*
  * Sends a signal, by its Linux number, to the command's process group. Any
- * thread. -EINVAL no such number, -ENOTCONN no command runs (yet, or any
- * more), -ENOTSUP a VM without an init of ours.
+ * thread, also from a signal handler; two of the same number may arrive as
+ * one. -EINVAL no such number, -ENOTCONN no command runs (yet, or any more),
+ * -ENOTSUP a VM without an init of ours.
  */
 HUSK_API int husk_vm_signal(struct husk_vm *vm, int number);
 

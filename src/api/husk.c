@@ -199,22 +199,22 @@ int husk_vm_wait(struct husk_vm *vm, uint64_t timeout_ms)
     return hk_vm_wait(vm->vm, timeout_ms);
 }
 
+int husk_vm_ask_stop(struct husk_vm *vm, uint64_t grace_ms)
+{
+    return hk_vm_ask_stop(vm->vm, grace_ms);
+}
+
 int husk_vm_stop(struct husk_vm *vm, uint64_t grace_ms)
 {
-    (void)grace_ms; /* no guest can be asked yet */
-    if (hk_vm_wait(vm->vm, 0) == -HK_ETIMEDOUT)
-        hk_vm_kill(vm->vm);
-    return hk_vm_wait(vm->vm, HK_VM_FOREVER);
+    int rc = hk_vm_ask_stop(vm->vm, grace_ms);
+    return rc == 0 ? hk_vm_wait(vm->vm, HK_VM_FOREVER) : rc;
 }
 
 int husk_vm_signal(struct husk_vm *vm, int number)
 {
-    enum { SIGNAL_MAX = 64 };
-    if (number < 1 || number > SIGNAL_MAX)
-        return -HK_EINVAL;
-    if (vm->parts.root.kind == HK_VM_ROOT_NONE)
-        return -HK_ENOTSUP;
-    return -HK_ENOTCONN;
+    int rc = hk_vm_signal(vm->vm, number);
+    bool has_init = vm->parts.root.kind != HK_VM_ROOT_NONE;
+    return rc == -HK_ENOTCONN && !has_init ? -HK_ENOTSUP : rc;
 }
 
 void husk_vm_kill(struct husk_vm *vm)

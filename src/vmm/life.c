@@ -67,6 +67,14 @@ static void take_leaving(struct hk_vm *vm, struct hk_leaving *leaving)
              (int)leaving->pins, (int)leaving->words);
 }
 
+/* Init gave up before it could tell anybody but the kernel's log. */
+static bool setup_failed(const struct hk_vm *vm)
+{
+    enum { INIT_FAILED = 125 };
+    return atomic_load(&vm->control.has_init) && !vm->answered &&
+           vm->end_status == INIT_FAILED;
+}
+
 /* Was the reset or triple fault a restart in order? */
 static enum hk_end judge(struct hk_vm *vm)
 {
@@ -79,9 +87,10 @@ static enum hk_end judge(struct hk_vm *vm)
         take_leaving(vm, &leaving);
         return hk_ending_is_meant(&leaving) ? HK_END_RESET
                                             : HK_END_TRIPLE_FAULT;
+    case HK_END_EXIT:
+        return setup_failed(vm) ? HK_END_CRASH : HK_END_EXIT;
     case HK_END_NONE:
     case HK_END_POWER_OFF:
-    case HK_END_EXIT:
     case HK_END_CRASH:
     case HK_END_KILLED:
     case HK_END_ESCAPE:
@@ -106,7 +115,7 @@ static void describe_fault(struct hk_vm *vm, struct hk_vm_result *result)
                    vcpu->index, state.rip, state.cr2, state.cr3);
 }
 
-static const char *plain_text(enum hk_end reason, enum hk_words words)
+static const char *plain_text(const struct hk_vm *vm, enum hk_end reason)
 {
     switch (reason) {
     case HK_END_POWER_OFF:
@@ -114,7 +123,8 @@ static const char *plain_text(enum hk_end reason, enum hk_words words)
     case HK_END_RESET:
         return "the guest asked for a restart";
     case HK_END_CRASH:
-        return words == HK_WORDS_PANIC
+        return vm->end_reason == HK_END_EXIT ? "the guest could not be set up"
+               : vm->words == HK_WORDS_PANIC
                    ? "the guest's kernel panicked"
                    : "the guest restarted without shutting down";
     case HK_END_KILLED:
@@ -142,8 +152,11 @@ static void conclude(struct hk_vm *vm, struct hk_vm_result *result)
     } else if (result->reason == HK_END_TRIPLE_FAULT) {
         describe_fault(vm, result);
     } else {
-        (void)snprintf(result->text, sizeof(result->text), "%s",
-                       plain_text(result->reason, vm->words));
+        bool crash = result->reason == HK_END_CRASH;
+        const char *words = crash ? vm->last_words : "";
+        (void)snprintf(result->text, sizeof(result->text), "%s%s%s",
+                       plain_text(vm, result->reason),
+                       words[0] != '\0' ? ": " : "", words);
     }
     HK_LOG_I("%s", result->text);
 }
@@ -198,6 +211,8 @@ static void vm_main(void *opaque)
         uv_sem_wait(&vm->wake);
         if (atomic_load(&vm->kill_requested))
             hk_vm_end(vm, HK_END_KILLED, 0, NULL);
+        else if (hk_loop_post(vm->machine.loop, hk_control_serve, vm) != 0)
+            HK_LOG_W("out of memory: a signal is lost");
     }
     shut_down(vm);
 }
@@ -264,6 +279,7 @@ static void forget(struct hk_vm *vm)
     vm->end_reason = HK_END_NONE;
     vm->end_asker = NULL;
     vm->words = HK_WORDS_NONE;
+    atomic_store(&vm->control.has_init, false);
 }
 
 int hk_vm_start(struct hk_vm *vm, const struct hk_vm_config *config,
@@ -295,6 +311,7 @@ int hk_vm_start(struct hk_vm *vm, const struct hk_vm_config *config,
     uv_mutex_lock(&vm->lock);
     if (vm->state == HK_VM_NEW) /* a kill may have ended it already */
         vm->state = HK_VM_STARTED;
+    atomic_store(&vm->was_started, true);
     vm->go = true;
     uv_cond_broadcast(&vm->cond);
     uv_mutex_unlock(&vm->lock);

@@ -446,11 +446,13 @@ int hk_machine_build(struct hk_vm *vm, const struct hk_vm_config *config,
 void hk_machine_quiesce(struct hk_vm *vm)
 {
     struct hk_machine *m = &vm->machine;
+    hk_control_close(vm);
     /* A guest pulled off the plug has no claim to its last output, and the
      * one who reads it may be the reason for the kill. */
     if (!atomic_load(&vm->kill_requested))
         hk_port_drain(m->console);
     vm->words = hk_tap_words(m->console);
+    hk_tap_last_words(m->console, vm->last_words, sizeof(vm->last_words));
     hk_port_close(m->console);
     m->console = NULL;
 }

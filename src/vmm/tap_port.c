@@ -3,21 +3,39 @@
  */
 #include "vmm/tap_port.h"
 
+#include "vmm/last_words.h"
+
 #include <stdlib.h>
+#include <string.h>
 #include <uv.h>
+
+enum { KEPT = 16384 }; /* bytes of the guest's log */
 
 struct tap {
     struct hk_port port; /* first */
     struct hk_port *inner;
     void (*escape)(void *opaque);
     void *escape_opaque;
-    uv_mutex_t lock; /* guards scan */
+    uv_mutex_t lock; /* guards what follows */
     struct hk_words_scan scan;
+    size_t at;    /* where the next byte is kept */
+    bool is_full; /* every byte of `kept` was written once */
+    char kept[KEPT];
 };
 
 static struct tap *tap_of(struct hk_port *port)
 {
     return (struct tap *)(void *)port;
+}
+
+/* The last KEPT bytes, in a ring. */
+static void keep(struct tap *tap, const uint8_t *bytes, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        tap->kept[tap->at++] = (char)bytes[i];
+        tap->is_full |= tap->at == KEPT;
+        tap->at %= KEPT;
+    }
 }
 
 static size_t tap_write(struct hk_port *port, const uint8_t *bytes, size_t len)
@@ -26,6 +44,7 @@ static size_t tap_write(struct hk_port *port, const uint8_t *bytes, size_t len)
     size_t taken = hk_port_write(tap->inner, bytes, len);
     uv_mutex_lock(&tap->lock);
     hk_words_feed(&tap->scan, bytes, taken);
+    keep(tap, bytes, taken);
     uv_mutex_unlock(&tap->lock);
     return taken;
 }
@@ -138,4 +157,24 @@ enum hk_words hk_tap_words(struct hk_port *port)
     enum hk_words words = tap->scan.last;
     uv_mutex_unlock(&tap->lock);
     return words;
+}
+
+void hk_tap_last_words(struct hk_port *port, char *text, size_t size)
+{
+    struct tap *tap = tap_of(port);
+    static const char none[] = "";
+    char *log = malloc(KEPT);
+    size_t len = 0;
+    uv_mutex_lock(&tap->lock);
+    if (log != NULL && tap->is_full) {
+        len = KEPT - tap->at;
+        memcpy(log, tap->kept + tap->at, len);
+    }
+    if (log != NULL) {
+        memcpy(log + len, tap->kept, tap->at);
+        len += tap->at;
+    }
+    uv_mutex_unlock(&tap->lock);
+    hk_last_words(log != NULL ? log : none, len, text, size);
+    free(log);
 }

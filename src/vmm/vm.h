@@ -25,6 +25,7 @@ struct hk_hv_ops;
 struct hk_vm;
 
 enum {
+    HK_VM_SIGNAL_MAX = 64,
     HK_VM_CPUS_MAX = 254, /* 8-bit APIC ids; 255 means all */
 };
 
@@ -67,7 +68,7 @@ enum hk_end {
 struct hk_vm_result {
     enum hk_end reason;
     int status; /* for HK_END_EXIT */
-    char text[160];
+    char text[512];
 };
 
 enum hk_vm_counter {
@@ -106,6 +107,19 @@ int hk_vm_wait(struct hk_vm *vm, uint64_t timeout_ms) HK_MUST_CHECK;
 
 /* Also legal from a signal handler, before start, and after the end. */
 void hk_vm_kill(struct hk_vm *vm);
+
+/*
+ * Asks the workload to end and kills the VM when it has not after `grace_ms`;
+ * kills it at once where nobody can be asked. Returns at once; also legal from
+ * a signal handler and after the end. -HK_EINVAL not started.
+ */
+int hk_vm_ask_stop(struct hk_vm *vm, uint64_t grace_ms) HK_MUST_CHECK;
+
+/*
+ * Signal 1 to 64 for the workload. Also legal from a signal handler.
+ * -HK_EINVAL another number; -HK_ENOTCONN no workload runs now.
+ */
+int hk_vm_signal(struct hk_vm *vm, int number) HK_MUST_CHECK;
 
 /* HK_END_NONE until hk_vm_wait has returned 0. Borrowed until destroy. */
 const struct hk_vm_result *hk_vm_result(struct hk_vm *vm);

@@ -5,6 +5,7 @@
 #define HK_VMM_VM_INT_H
 
 #include "hv/hv.h"
+#include "vmm/control.h"
 #include "vmm/ending.h"
 #include "vmm/vm.h"
 
@@ -85,6 +86,7 @@ struct hk_vm {
     struct hk_vm_vcpu *end_asker; /* who asked for the reset, or NULL */
     struct hk_vm_result result;
 
+    atomic_bool was_started;    /* hk_vm_start has succeeded */
     atomic_bool stopping;       /* every vCPU thread leaves */
     atomic_bool kill_requested; /* set by signal handlers too */
     atomic_bool reset_asked;    /* a device was told to reset the machine */
@@ -94,7 +96,12 @@ struct hk_vm {
     uv_thread_t loop_thread;
     bool has_loop_thread;
 
-    enum hk_words words; /* taken when the console is closed */
+    struct hk_control_state control;
+    bool answered; /* init said that the workload runs, or cannot */
+
+    /* Taken when the console is closed. */
+    enum hk_words words;
+    char last_words[256];
     uint64_t counted[HK_VM_COUNTERS];
     struct hk_machine machine;
 };

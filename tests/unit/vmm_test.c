@@ -209,7 +209,7 @@ static void a_panic_on_the_console_makes_a_reset_a_crash(void **state)
     steps[at++] = (struct script_step)RESET;
     struct hk_vm_result result = run_one(steps);
     assert_int_equal(result.reason, HK_END_CRASH);
-    assert_string_equal(result.text, "the guest's kernel panicked");
+    assert_string_equal(result.text, "the guest's kernel panicked: gone");
 }
 
 /* ------------------------------------------------------------------ */
