@@ -187,6 +187,51 @@ static void the_watcher_hears_of_host_writes_only(void **state)
     hk_gmem_destroy(gmem);
 }
 
+static void row132_a_span_is_never_more_than_one_piece(void **state)
+{
+    struct hk_gmem *gmem = make();
+    uint8_t *host = NULL, *next = NULL;
+    uint8_t byte = 0;
+    add(gmem, PAGE, PAGE);
+    add(gmem, 2 * PAGE, PAGE);
+
+    assert_int_equal(hk_gmem_span(gmem, PAGE + 8, 16, &host), 16);
+    assert_int_equal(hk_gmem_span(gmem, 2 * PAGE - 8, 16, &host), 8);
+    assert_int_equal(hk_gmem_span(gmem, 2 * PAGE, 8, &next), 8);
+    host[7] = 42;
+    next[0] = 43;
+    assert_int_equal(hk_gmem_copy_in(gmem, &byte, 2 * PAGE - 1, 1), 0);
+    assert_int_equal(byte, 42);
+    assert_int_equal(hk_gmem_copy_in(gmem, &byte, 2 * PAGE, 1), 0);
+    assert_int_equal(byte, 43);
+    assert_int_equal(hk_gmem_span(gmem, PAGE, UINT64_MAX, &host), PAGE);
+    assert_int_equal(hk_gmem_span(gmem, PAGE - 1, 2, &host), 0);
+    assert_int_equal(hk_gmem_span(gmem, 3 * PAGE, 1, &host), 0);
+    assert_int_equal(hk_gmem_span(gmem, UINT64_MAX, 1, &host), 0);
+    hk_gmem_destroy(gmem);
+}
+
+static void the_watcher_hears_of_writes_through_a_span(void **state)
+{
+    struct hk_gmem *gmem = make();
+    struct seen seen = {0};
+    uint8_t *host = NULL;
+    add(gmem, 0, PAGE);
+    add(gmem, 4 * PAGE, PAGE);
+
+    assert_int_equal(hk_gmem_span(gmem, 4 * PAGE + 5, 9, &host), 9);
+    hk_gmem_wrote(gmem, host, 9); /* nobody watches yet */
+    hk_gmem_set_watch(gmem, note, &seen);
+    assert_int_equal(seen.calls, 0);
+    hk_gmem_wrote(gmem, host, 9);
+    assert_int_equal(seen.calls, 1);
+    assert_int_equal(seen.gpa, 4 * PAGE + 5);
+    assert_int_equal(seen.len, 9);
+    hk_gmem_wrote(gmem, host, 0);
+    assert_int_equal(seen.calls, 1);
+    hk_gmem_destroy(gmem);
+}
+
 static void destroying_nothing_is_legal(void **state)
 {
     hk_gmem_destroy(NULL);
@@ -203,6 +248,8 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(refuses_one_region_too_many),
     cmocka_unit_test(says_so_when_the_host_has_no_memory),
     cmocka_unit_test(the_watcher_hears_of_host_writes_only),
+    cmocka_unit_test(row132_a_span_is_never_more_than_one_piece),
+    cmocka_unit_test(the_watcher_hears_of_writes_through_a_span),
     cmocka_unit_test(destroying_nothing_is_legal),
 };
 HK_TEST_MAIN(cases)
