@@ -17,7 +17,9 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "loop/loop.h"
+#include "os/process.h"
 #include "os/thread.h"
+#include "vmm/devices.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -32,6 +34,7 @@ static void stop_vcpus(struct hk_vm *vm)
     atomic_store(&vm->stopping, true);
     for (uint32_t i = 0; i < vm->machine.vcpu_count; i++)
         hk_vcpu_stop(&vm->machine.vcpus[i]);
+    hk_devices_release(vm->machine.devices);
 }
 
 void hk_vm_end(struct hk_vm *vm, enum hk_end reason, int status,
@@ -297,6 +300,7 @@ int hk_vm_start(struct hk_vm *vm, const struct hk_vm_config *config,
     if (rc != 0)
         return rc;
 
+    hk_process_raise_file_limit(); /* shared directories need many */
     rc = hk_machine_build(vm, config, err);
     if (rc != 0) {
         forget(vm);

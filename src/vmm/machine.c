@@ -9,9 +9,9 @@
  *           CMOS   0x70           v          | IPIs       | messages
  *           exit   0x501      I/O APIC ------+-- or the back end's own
  *           ACPI   0x600      0xfec00000
- *                      |
- *                      v
- *      loop: console port (terminal, pipe or file)
+ *                      |     virtio slots 0xd0000000 and on --irq 5...
+ *                      v        |
+ *      loop: console ports, devices -- pool: blocking work of devices
  */
 #define HK_LOG_TAG "machine"
 #include "vmm/vm_int.h"
@@ -29,7 +29,10 @@
 #include "chip/serial.h"
 #include "console/port.h"
 #include "loop/loop.h"
+#include "loop/pool.h"
 #include "mem/gmem.h"
+#include "virtio/rng.h"
+#include "vmm/devices.h"
 #include "vmm/tap_port.h"
 
 #include <stdlib.h>
@@ -290,6 +293,33 @@ static int add_chips(struct hk_vm *vm)
 }
 
 /* ------------------------------------------------------------------ */
+/* Devices                                                            */
+
+static int random_bytes(void *opaque, void *to, size_t len)
+{
+    (void)opaque;
+    return uv_random(NULL, NULL, to, len, 0, NULL) == 0 ? 0 : -HK_EIO;
+}
+
+static int add_rng(struct hk_machine *m, struct hk_errmsg *err)
+{
+    struct hk_vdev *dev = NULL;
+    int rc = hk_rng_create(m->loop, random_bytes, NULL, &dev);
+    return rc == 0 ? hk_devices_add(m->devices, dev, err) : rc;
+}
+
+static int add_devices(struct hk_machine *m, struct hk_errmsg *err)
+{
+    enum { WORKERS = 8 };
+    int rc = hk_pool_create(m->loop, "husk-io", WORKERS, &m->pool);
+    if (rc == 0)
+        rc = hk_devices_create(m, &m->devices);
+    if (rc == 0)
+        rc = add_rng(m, err);
+    return rc;
+}
+
+/* ------------------------------------------------------------------ */
 /* The kernel                                                         */
 
 /* The user's command line and what Husk adds to it; *text is the caller's. */
@@ -334,7 +364,11 @@ static int add_reset_vector(struct hk_machine *m)
 
 static struct hk_boot_machine describe(const struct hk_machine *m)
 {
+    uint32_t count = 0;
+    const struct hk_boot_slot *slots = hk_devices_slots(m->devices, &count);
     return (struct hk_boot_machine){
+        .slots = slots,
+        .slot_count = count,
         .vcpu_count = m->vcpu_count,
         .lapic_gpa = HK_APIC_BASE,
         .ioapic_gpa = HK_IOAPIC_BASE,
@@ -431,6 +465,8 @@ int hk_machine_build(struct hk_vm *vm, const struct hk_vm_config *config,
     if (rc == 0)
         rc = add_chips(vm);
     if (rc == 0)
+        rc = add_devices(m, &why);
+    if (rc == 0)
         rc = add_kernel(m, config, &why);
     if (rc == 0)
         return 0;
@@ -447,6 +483,7 @@ void hk_machine_quiesce(struct hk_vm *vm)
 {
     struct hk_machine *m = &vm->machine;
     hk_control_close(vm);
+    hk_devices_quiesce(m->devices, !atomic_load(&vm->kill_requested));
     /* A guest pulled off the plug has no claim to its last output, and the
      * one who reads it may be the reason for the kill. */
     if (!atomic_load(&vm->kill_requested))
@@ -494,6 +531,8 @@ void hk_machine_take_down(struct hk_vm *vm)
     hk_i8042_destroy(m->i8042);
     hk_port_close(m->console);
     hk_serial_destroy(m->serial);
+    hk_devices_destroy(m->devices);
+    hk_pool_destroy(m->pool);
     hk_loop_destroy(m->loop);
     remove_vcpus(m);
     hk_ioapic_destroy(m->ioapic);

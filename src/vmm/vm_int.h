@@ -68,6 +68,8 @@ struct hk_machine {
     struct hk_cmos *cmos;
     struct hk_exit_port *exit_port;
     struct hk_acpi_pm *acpi_pm;
+    struct hk_devices *devices;
+    struct hk_pool *pool; /* for devices that block */
 
     struct hk_vm_vcpu *vcpus;
     uint32_t vcpu_count;
