@@ -319,6 +319,13 @@ static int decode_across(struct hk_cpu *c, const struct fetch *f,
                      (enum hk_code_size)(c->mode & HK_MODE_SIZE), i);
 }
 
+static bool within_limit(const struct hk_cpu *c, uint64_t rip, int len)
+{
+    if ((c->mode & HK_MODE_CSLIM) == 0)
+        return true;
+    return rip + (uint64_t)len - 1 <= c->seg[HK_SEG_CS].limit;
+}
+
 /* Length of the next instruction; 0: fault pending; < 0: stop before it. */
 static int next_insn(struct hk_cpu *c, struct fetch *f, bool first,
                      struct hk_insn *i)
@@ -335,6 +342,10 @@ static int next_insn(struct hk_cpu *c, struct fetch *f, bool first,
         uint64_t la = c->rip + c->r[HK_SLOT_SEG + HK_SEG_CS];
         if (!hk_is_code64(c))
             la = (uint32_t)la;
+        if (!within_limit(c, c->rip + left, 1)) {
+            (void)hk_fault_err(c, HK_VEC_GP, 0);
+            return 0;
+        }
         len = decode_across(c, f, (la | 0xfff) + 1, i);
     }
     if (len == HK_DECODE_TOO_LONG) {
@@ -344,13 +355,6 @@ static int next_insn(struct hk_cpu *c, struct fetch *f, bool first,
         return 0;
     }
     return len;
-}
-
-static bool within_limit(const struct hk_cpu *c, uint64_t rip, int len)
-{
-    if ((c->mode & HK_MODE_CSLIM) == 0)
-        return true;
-    return rip + (uint64_t)len - 1 <= c->seg[HK_SEG_CS].limit;
 }
 
 /* Decodes and emits up to `max` instructions. False: fault pending. */

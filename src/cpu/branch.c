@@ -333,13 +333,23 @@ static struct hk_uop *call64(struct hk_cpu *c, struct hk_uop *u)
     return hk_exit_direct(c, c->r[HK_SLOT_RIP] + u->imm, u + 1);
 }
 
-static bool slow_call(struct hk_cpu *c, const struct hk_insn *i)
+/* The limit is checked after the store, as hosts do. */
+static bool slow_call_to(struct hk_cpu *c, const struct hk_insn *i, uint64_t ip)
 {
-    uint64_t ip = mask_ip(c->rip + i->imm, i->opsize);
-    if (beyond_limit(c, ip) || !hk_push(c, i->opsize, c->rip))
+    uint64_t sp = c->r[HK_SLOT_RSP];
+    if (!hk_push(c, i->opsize, c->rip))
         return false;
+    if (beyond_limit(c, ip)) {
+        c->r[HK_SLOT_RSP] = sp;
+        return false;
+    }
     c->rip = ip;
     return true;
+}
+
+static bool slow_call(struct hk_cpu *c, const struct hk_insn *i)
+{
+    return slow_call_to(c, i, mask_ip(c->rip + i->imm, i->opsize));
 }
 
 void hk_emit_call(struct hk_builder *b, const struct hk_insn *i)
@@ -375,11 +385,7 @@ static bool slow_call_ind(struct hk_cpu *c, const struct hk_insn *i)
     uint64_t ip;
     if (!hk_opnd_get(c, i, &i->opnd[0], &ip))
         return false;
-    ip = mask_ip(ip, i->opsize);
-    if (beyond_limit(c, ip) || !hk_push(c, i->opsize, c->rip))
-        return false;
-    c->rip = ip;
-    return true;
+    return slow_call_to(c, i, mask_ip(ip, i->opsize));
 }
 
 void hk_emit_call_ind(struct hk_builder *b, const struct hk_insn *i)

@@ -4,6 +4,7 @@
 #include "cpu/block_int.h"
 #include "cpu/mem_int.h"
 #include "cpu/slow_int.h"
+#include "cpu/sse.h"
 #include "cpu/uop_int.h"
 
 #include <string.h>
@@ -90,6 +91,45 @@ void hk_build_finish(struct hk_builder *b)
 
 /* ---- memory operands ---------------------------------------------------- */
 
+/* What counts before a fault of the segment; `seg` of op_ea_seg. */
+enum {
+    EA_ALIGNED = 1, /* #GP when not aligned to 16 bytes, also for SS */
+    EA_MF = 2,      /* a pending x87 exception */
+    EA_LATER = 4,   /* an x87 store, which an exception of it suppresses */
+};
+
+#define NOWHERE (1ull << 62) /* not canonical */
+
+static HK_NOINLINE struct hk_uop *segment_fault(struct hk_cpu *c,
+                                                struct hk_uop *u, uint64_t off)
+{
+    bool odd = ((c->seg[u->dst].base + off) & 15) != 0;
+    if ((u->seg & EA_MF) != 0 && (c->fpu.sw & HK_X87_ES) != 0) {
+        c->exc = (struct hk_exc){0};
+        (void)hk_fault(c, HK_VEC_MF);
+    } else if ((u->seg & EA_LATER) != 0) {
+        /* The store will find the fault pending, or hk_emit_forget_fault's
+         * uop takes it back. */
+        c->r[HK_SLOT_EA] = NOWHERE;
+        HK_NEXT(c, u);
+    } else if ((u->seg & EA_ALIGNED) != 0 && odd) {
+        c->exc.vector = HK_VEC_GP;
+    }
+    return hk_uop_fault(c, u);
+}
+
+static struct hk_uop *op_forget_fault(struct hk_cpu *c, struct hk_uop *u)
+{
+    c->exc = (struct hk_exc){0};
+    HK_NEXT(c, u);
+}
+
+void hk_emit_forget_fault(struct hk_builder *b)
+{
+    if ((b->mode & HK_MODE_SIZE) != HK_CODE64)
+        (void)hk_emit(b, op_forget_fault, 0);
+}
+
 /* Address uop outside 64-bit mode: wraps, then checks the segment. */
 static struct hk_uop *op_ea_seg(struct hk_cpu *c, struct hk_uop *u)
 {
@@ -99,7 +139,7 @@ static struct hk_uop *op_ea_seg(struct hk_cpu *c, struct hk_uop *u)
     off &= u->imm;
     if (!hk_seg_linear(c, seg, off, u->src & 0xff, u->src >> 8,
                        &c->r[HK_SLOT_EA]))
-        return hk_uop_fault(c, u);
+        return segment_fault(c, u, off);
     HK_NEXT(c, u);
 }
 
@@ -134,11 +174,44 @@ static struct hk_mem_ref made_address(void)
         .base = HK_SLOT_EA, .index = HK_SLOT_ZERO, .seg = HK_SLOT_ZERO};
 }
 
+static bool is_mmx(const struct hk_sse_form *form)
+{
+    switch (form->kind) {
+    case HK_SSE_KIND_MMX:
+    case HK_SSE_KIND_MM_XMM:
+    case HK_SSE_KIND_MOVQ_MM:
+    case HK_SSE_KIND_MOVQ_MM_ST:
+    case HK_SSE_KIND_MOVD_MM:
+    case HK_SSE_KIND_MOVD_MM_ST:
+    case HK_SSE_KIND_MMXI:
+    case HK_SSE_KIND_SHIFT_MM:
+    case HK_SSE_KIND_PINSRW_MM:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static uint8_t ea_traits(const struct hk_insn *i, unsigned acc)
+{
+    unsigned traits = 0;
+    if (i->op == HK_OP_X87)
+        return acc == HK_ACC_WRITE ? EA_MF | EA_LATER : EA_MF;
+    if (i->op != HK_OP_SSE)
+        return 0;
+    if ((i->sse->traits & HK_SSE_ALIGN) != 0)
+        traits |= EA_ALIGNED;
+    if (is_mmx(i->sse))
+        traits |= EA_MF;
+    return (uint8_t)traits;
+}
+
 static struct hk_mem_ref emit_mem_seg(struct hk_builder *b, uint32_t size,
                                       unsigned acc)
 {
     const struct hk_insn *i = b->insn;
     struct hk_uop *u = hk_emit(b, op_ea_seg, HK_UF_FAULTS);
+    u->seg = ea_traits(i, acc);
     u->base = slot_of(i->base);
     u->index = slot_of(i->index);
     u->scale = i->scale;

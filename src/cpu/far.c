@@ -42,6 +42,9 @@ static bool commit_cs(struct hk_cpu *c, struct hk_desc *cs, unsigned cpl,
 {
     if (!hk_desc_touch(c, cs))
         return false;
+    /* Compatibility mode sees half of RSP, and the other half is lost. */
+    if (hk_is_code64(c) && (cs->attr & HK_SEG_L) == 0)
+        c->r[HK_SLOT_RSP] = (uint32_t)c->r[HK_SLOT_RSP];
     hk_desc_unpack(cs, &c->seg[HK_SEG_CS]);
     c->seg[HK_SEG_CS].selector = (uint16_t)((cs->selector & ~3u) | cpl);
     c->cpl = (uint8_t)cpl;
@@ -138,6 +141,11 @@ static bool find_task(struct hk_cpu *c, const struct hk_desc *d,
     return true;
 }
 
+static bool target_ok(struct hk_cpu *c, struct far_target *t)
+{
+    return hk_far_return_offset(c, &t->cs, &t->offset);
+}
+
 /* Checks the far pointer of a JMP or CALL in protected mode. */
 static bool resolve(struct hk_cpu *c, uint16_t selector, uint64_t offset,
                     bool call, struct far_target *t)
@@ -162,25 +170,23 @@ static bool resolve(struct hk_cpu *c, uint16_t selector, uint64_t offset,
                !check_gate_code(c, t, inner, call)) {
         return false;
     }
-    if (!offset_ok(c, &t->cs, t->offset))
-        return hk_fault_err(c, HK_VEC_GP, 0);
-    return true;
+    /* A CALL without a gate writes the return address first. */
+    bool later = call && !t->gate;
+    return later || target_ok(c, t);
 }
 
 /* The far pointer: in the instruction, or in memory, offset first. */
 static bool far_pointer(struct hk_cpu *c, const struct hk_insn *i,
                         uint16_t *selector, uint64_t *offset)
 {
-    uint64_t la, value;
+    uint64_t value;
     uint32_t size = i->opsize;
     if (!i->is_mem) {
         *selector = i->imm2;
         *offset = i->imm & size_mask(size);
         return true;
     }
-    if (!hk_insn_linear(c, i, size + 2, HK_ACC_READ, &la) ||
-        !hk_mem_read(c, la, size, HK_ACC_READ, offset) ||
-        !hk_mem_read(c, la + size, 2, HK_ACC_READ, &value))
+    if (!hk_far_operand(c, i, offset, &value))
         return false;
     *selector = (uint16_t)value;
     return true;
@@ -272,11 +278,25 @@ static bool call_inner(struct hk_cpu *c, struct far_target *t)
     return true;
 }
 
+/* Processors push as the code that is called would: to 64-bit code on a flat
+ * stack, from there on the segment's. */
+static void stack_of_target(const struct hk_cpu *c, const struct hk_desc *cs,
+                            struct hk_stack *s)
+{
+    bool big = (s->ss.attr & HK_SEG_DB) != 0;
+    if (!hk_is_long(c))
+        return;
+    s->flat = (cs->attr & HK_SEG_L) != 0;
+    s->mask = s->flat ? ~0ull : big ? 0xffffffff : 0xffff;
+    s->sp = c->r[HK_SLOT_RSP] & s->mask;
+}
+
 static bool call_same(struct hk_cpu *c, struct far_target *t)
 {
     struct hk_stack s;
     hk_stack_current(c, &s);
-    if (!push_return(c, &s, t->size))
+    stack_of_target(c, &t->cs, &s);
+    if (!push_return(c, &s, t->size) || !target_ok(c, t))
         return false;
     uint64_t mask = s.mask;
     if (!commit_cs(c, &t->cs, t->cpl, t->offset))
@@ -315,8 +335,7 @@ bool hk_slow_call_far(struct hk_cpu *c, const struct hk_insn *i)
 
 /* ---- RET ---------------------------------------------------------------- */
 
-bool hk_far_return_code(struct hk_cpu *c, uint16_t selector, uint64_t offset,
-                        struct hk_desc *cs)
+bool hk_far_return_code(struct hk_cpu *c, uint16_t selector, struct hk_desc *cs)
 {
     uint32_t err = selector & ~3u;
     unsigned rpl = selector & 3;
@@ -332,9 +351,23 @@ bool hk_far_return_code(struct hk_cpu *c, uint16_t selector, uint64_t offset,
         return hk_fault_err(c, HK_VEC_GP, err);
     if (!hk_desc_is_present(cs))
         return hk_fault_err(c, HK_VEC_NP, err);
-    if (!offset_ok(c, cs, offset))
-        return hk_fault_err(c, HK_VEC_GP, 0);
     return hk_desc_touch(c, cs);
+}
+
+bool hk_far_return_offset(struct hk_cpu *c, const struct hk_desc *cs,
+                          uint64_t *offset)
+{
+    if ((cs->attr & HK_SEG_L) == 0) /* hosts forget the upper half */
+        *offset = (uint32_t)*offset;
+    return offset_ok(c, cs, *offset) || hk_fault_err(c, HK_VEC_GP, 0);
+}
+
+bool hk_far_pop_stack(struct hk_cpu *c, struct hk_stack *s, uint32_t size,
+                      uint64_t *selector, uint64_t *sp)
+{
+    struct hk_stack upper = *s;
+    upper.sp = (s->sp + size) & s->mask;
+    return hk_stack_pop(c, &upper, 2, selector) && hk_stack_pop(c, s, size, sp);
 }
 
 bool hk_far_return_stack(struct hk_cpu *c, uint16_t selector,
@@ -391,9 +424,9 @@ static bool ret_outer(struct hk_cpu *c, struct hk_stack *s, uint32_t size,
     uint64_t sp = 0, selector = 0;
     struct hk_segment ss;
     s->sp = (s->sp + release) & s->mask;
-    if (!hk_stack_pop(c, s, size, &sp) ||
-        !hk_stack_pop(c, s, size, &selector) ||
-        !hk_far_return_stack(c, (uint16_t)selector, cs, &ss))
+    if (!hk_far_pop_stack(c, s, size, &selector, &sp) ||
+        !hk_far_return_stack(c, (uint16_t)selector, cs, &ss) ||
+        !hk_far_return_offset(c, cs, &offset))
         return false;
     hk_far_commit_outer(c, cs, offset, &ss, sp);
     hk_stack_set(c, sp + release);
@@ -407,19 +440,31 @@ bool hk_slow_ret_far(struct hk_cpu *c, const struct hk_insn *i)
     uint64_t offset = 0, selector = 0;
     uint64_t release = (i->opcode & 1) == 0 ? i->imm & 0xffff : 0;
     hk_stack_current(c, &s);
-    if (!hk_stack_pop(c, &s, i->opsize, &offset) ||
-        !hk_stack_pop(c, &s, i->opsize, &selector))
+    struct hk_stack upper = s; /* the selector is read first, two bytes */
+    upper.sp = (s.sp + i->opsize) & s.mask;
+    if (!hk_stack_pop(c, &upper, 2, &selector) ||
+        !hk_stack_pop(c, &s, i->opsize, &offset))
         return false;
+    s.sp = (s.sp + i->opsize) & s.mask;
     if (!hk_is_protected(c)) {
         if (!real_offset_ok(c, offset))
             return false;
         hk_stack_set(c, s.sp + release);
         return enter_real(c, (uint16_t)selector, offset);
     }
-    if (!hk_far_return_code(c, (uint16_t)selector, offset, &cs))
+    if (!hk_far_return_code(c, (uint16_t)selector, &cs))
         return false;
     if ((selector & 3) != c->cpl)
         return ret_outer(c, &s, i->opsize, release, &cs, offset);
-    hk_stack_set(c, s.sp + release);
-    return commit_cs(c, &cs, c->cpl, offset);
+    if (!hk_far_return_offset(c, &cs, &offset))
+        return false;
+    /* The sum of all that is popped wraps as the stack was, the stack pointer
+     * as it is for the code entered. */
+    release += 2ull * i->opsize;
+    if (s.mask == 0xffff)
+        release &= s.mask;
+    if (!commit_cs(c, &cs, c->cpl, offset))
+        return false;
+    hk_stack_set(c, c->r[HK_SLOT_RSP] + release);
+    return true;
 }

@@ -238,6 +238,19 @@ static bool is_wide(const struct hk_insn *i)
     return (i->rex & 8) != 0;
 }
 
+/* In the order of hosts: the segment for the start, alignment, the segment for
+ * the rest. */
+static bool area_linear(struct hk_cpu *c, const struct hk_insn *i,
+                        uint32_t align, uint32_t size, unsigned acc,
+                        uint64_t *la)
+{
+    if (!hk_insn_linear(c, i, 4, acc, la))
+        return false;
+    if ((*la & (align - 1)) != 0)
+        return hk_fault_err(c, HK_VEC_GP, 0);
+    return hk_insn_linear(c, i, size, acc, la);
+}
+
 /* Checks common to both; gives the linear address. Like hardware, looks at
  * the last byte first, which shows in CR2. */
 static bool fx_begin(struct hk_cpu *c, const struct hk_insn *i, unsigned acc,
@@ -245,10 +258,8 @@ static bool fx_begin(struct hk_cpu *c, const struct hk_insn *i, unsigned acc,
 {
     if (c->cr0 & (HK_CR0_TS | HK_CR0_EM))
         return hk_fault(c, HK_VEC_NM);
-    if (!hk_insn_linear(c, i, IMG_SIZE, acc, la))
+    if (!area_linear(c, i, 16, IMG_SIZE, acc, la))
         return false;
-    if (*la & 15)
-        return hk_fault_err(c, HK_VEC_GP, 0);
     return hk_mem_probe(c, *la + IMG_SIZE - 1, 1, acc);
 }
 
@@ -322,15 +333,27 @@ static bool xs_begin(struct hk_cpu *c, const struct hk_insn *i, unsigned acc,
         return hk_fault(c, HK_VEC_UD);
     if (c->cr0 & HK_CR0_TS)
         return hk_fault(c, HK_VEC_NM);
-    if (!hk_insn_linear(c, i, XS_SIZE, acc, la))
+    if (!area_linear(c, i, 64, XS_SIZE, acc, la))
         return false;
-    if (*la & 63)
-        return hk_fault_err(c, HK_VEC_GP, 0);
     *rfbm = (unsigned)(c->xcr0 & (uint32_t)c->r[0] & XS_KNOWN);
     return true;
 }
 
-/* Writes [from, to) of the image. The whole area was probed. */
+/* Which pieces of the legacy area are accessed, in the order of hosts: what is
+ * looked at first shows in CR2. */
+static bool xs_probe(struct hk_cpu *c, uint64_t la, unsigned parts,
+                     unsigned rfbm, unsigned acc)
+{
+    if (parts & XS_X87 && (!hk_mem_probe(c, la, IMG_MXCSR, acc) ||
+                           !hk_mem_probe(c, la + IMG_ST, 128, acc)))
+        return false;
+    if (rfbm & XS_SSE && !hk_mem_probe(c, la + IMG_MXCSR, 8, acc))
+        return false;
+    return !(parts & XS_SSE) ||
+           hk_mem_probe(c, la + IMG_XMM, xmm_bytes(c), acc);
+}
+
+/* Writes [from, to) of the image. All of it was probed. */
 static bool put_part(struct hk_cpu *c, uint64_t la, const uint8_t *image,
                      uint32_t from, uint32_t to)
 {
@@ -344,12 +367,14 @@ bool hk_slow_xsave(struct hk_cpu *c, const struct hk_insn *i)
     uint8_t image[IMG_SIZE];
     uint64_t la, old_bv;
     unsigned rfbm = 0;
-    if (!xs_begin(c, i, HK_ACC_WRITE, &la, &rfbm) ||
-        !hk_mem_probe(c, la, XS_SIZE, HK_ACC_WRITE) ||
+    const unsigned used = in_use(c);
+    if (!xs_begin(c, i, HK_ACC_WRITE, &la, &rfbm))
+        return false;
+    const unsigned parts = i->op == HK_OP_XSAVEOPT ? rfbm & used : rfbm;
+    if (!hk_mem_probe(c, la + XS_SIZE - 1, 1, HK_ACC_WRITE) ||
+        !xs_probe(c, la, parts, rfbm, HK_ACC_WRITE) ||
         !hk_mem_read(c, la + IMG_SIZE, 8, HK_ACC_WRITE, &old_bv))
         return false;
-    const unsigned used = in_use(c);
-    const unsigned parts = i->op == HK_OP_XSAVEOPT ? rfbm & used : rfbm;
     put_x87(c, image, is_wide(i));
     put_mxcsr(c, image);
     memcpy(image + IMG_XMM, c->fpu.xmm, sizeof(c->fpu.xmm));
@@ -370,18 +395,34 @@ bool hk_slow_xsaveopt(struct hk_cpu *c, const struct hk_insn *i)
     return hk_slow_xsave(c, i);
 }
 
+/* The header, which must be one of the standard format. Hosts look whether the
+ * legacy area is there before they judge it. */
+static bool xs_read_header(struct hk_cpu *c, uint64_t la, unsigned rfbm,
+                           uint8_t *header)
+{
+    if (!hk_mem_probe(c, la + IMG_SIZE + 8, 8, HK_ACC_READ) ||
+        !xs_probe(c, la, rfbm, rfbm, HK_ACC_READ) ||
+        !hk_mem_read_bytes(c, la + IMG_SIZE, header, XS_HEADER_SIZE,
+                           HK_ACC_READ))
+        return false;
+    if ((hk_get_le64(header) & ~c->xcr0) != 0 || !all_zero(header + 8, 16))
+        return hk_fault_err(c, HK_VEC_GP, 0);
+    return true;
+}
+
 bool hk_slow_xrstor(struct hk_cpu *c, const struct hk_insn *i)
 {
     uint8_t image[XS_SIZE];
     uint64_t la;
     unsigned rfbm = 0;
     if (!xs_begin(c, i, HK_ACC_READ, &la, &rfbm) ||
-        !hk_mem_read_bytes(c, la, image, XS_SIZE, HK_ACC_READ))
+        !xs_read_header(c, la, rfbm, image + IMG_SIZE))
         return false;
     const uint64_t bv = hk_get_le64(image + IMG_SIZE);
+    if (rfbm != 0 && !hk_mem_read_bytes(c, la, image, IMG_SIZE, HK_ACC_READ))
+        return false;
     const uint32_t mxcsr = hk_get_le32(image + IMG_MXCSR);
-    if ((bv & ~c->xcr0) != 0 || !all_zero(image + IMG_SIZE + 8, 16) ||
-        (rfbm & XS_SSE && mxcsr & ~(uint32_t)HK_MXCSR_VALID))
+    if (rfbm & XS_SSE && mxcsr & ~(uint32_t)HK_MXCSR_VALID)
         return hk_fault_err(c, HK_VEC_GP, 0);
     if (rfbm & XS_X87 & bv) {
         get_x87(c, image, is_wide(i));

@@ -20,22 +20,30 @@ static uint64_t loadable(const struct hk_cpu *c, uint32_t size)
 }
 
 /*
- * RF matters only while breakpoints are armed; otherwise it is dropped, so
- * that it need not be cleared after the next instruction.
+ * RF matters only while breakpoints are armed, or in the trap of a single
+ * step; otherwise it is dropped, so that it need not be cleared after the
+ * next instruction.
  */
 static void load_flags(struct hk_cpu *c, uint64_t value, uint64_t mask)
 {
-    if ((c->dr[7] & 0xff) == 0)
+    if ((c->dr[7] & 0xff) == 0 && !c->step_tf)
         value &= ~(uint64_t)HK_RF_RF;
     c->dbg_keep_rf = (value & mask & HK_RF_RF) != 0;
     hk_set_rflags(c, (hk_get_rflags(c) & ~mask) | (value & mask));
 }
 
+/* IP, CS and FLAGS; hosts begin with the last. */
 static bool pop3(struct hk_cpu *c, struct hk_stack *s, uint32_t size,
                  uint64_t v[3])
 {
-    return hk_stack_pop(c, s, size, &v[0]) && hk_stack_pop(c, s, size, &v[1]) &&
-           hk_stack_pop(c, s, size, &v[2]);
+    struct hk_stack at = *s;
+    for (unsigned n = 3; n-- > 0;) {
+        at.sp = (s->sp + n * size) & s->mask;
+        if (!hk_stack_pop(c, &at, size, &v[n]))
+            return false;
+    }
+    s->sp = (s->sp + 3 * size) & s->mask;
+    return true;
 }
 
 static bool iret_real(struct hk_cpu *c, uint32_t size)
@@ -86,14 +94,14 @@ static bool to_v86(struct hk_cpu *c, struct hk_stack *s, const uint64_t v[3])
 
 /* A return that pops SS:RSP: to outer privilege, or any in 64-bit mode. */
 static bool return_stack(struct hk_cpu *c, struct hk_stack *s, uint32_t size,
-                         const struct hk_desc *cs, const uint64_t v[3])
+                         const struct hk_desc *cs, uint64_t v[3])
 {
     uint64_t sp, selector;
     struct hk_segment ss;
     uint64_t mask = loadable(c, size);
-    if (!hk_stack_pop(c, s, size, &sp) ||
-        !hk_stack_pop(c, s, size, &selector) ||
-        !hk_far_return_stack(c, (uint16_t)selector, cs, &ss))
+    if (!hk_far_pop_stack(c, s, size, &selector, &sp) ||
+        !hk_far_return_stack(c, (uint16_t)selector, cs, &ss) ||
+        !hk_far_return_offset(c, cs, &v[0]))
         return false;
     hk_far_commit_outer(c, cs, v[0], &ss, sp);
     load_flags(c, v[2], mask);
@@ -101,10 +109,11 @@ static bool return_stack(struct hk_cpu *c, struct hk_stack *s, uint32_t size,
 }
 
 static bool return_same(struct hk_cpu *c, const struct hk_stack *s,
-                        uint32_t size, const struct hk_desc *cs,
-                        const uint64_t v[3])
+                        uint32_t size, const struct hk_desc *cs, uint64_t v[3])
 {
     uint64_t mask = loadable(c, size);
+    if (!hk_far_return_offset(c, cs, &v[0]))
+        return false;
     hk_stack_set(c, s->sp);
     hk_desc_unpack(cs, &c->seg[HK_SEG_CS]);
     c->rip = v[0];
@@ -126,7 +135,7 @@ static bool iret_protected(struct hk_cpu *c, uint32_t size)
         return false;
     if ((v[2] & HK_RF_VM) != 0 && size == 4 && c->cpl == 0 && !hk_is_long(c))
         return to_v86(c, &s, v);
-    if (!hk_far_return_code(c, (uint16_t)v[1], v[0], &cs))
+    if (!hk_far_return_code(c, (uint16_t)v[1], &cs))
         return false;
     if (hk_is_code64(c) || (cs.selector & 3) != c->cpl)
         return return_stack(c, &s, size, &cs, v);

@@ -83,6 +83,18 @@ bool hk_opnd_set(struct hk_cpu *c, const struct hk_insn *i,
            hk_mem_write(c, la, o->size, HK_ACC_WRITE, value);
 }
 
+/* Segments take the two parts one by one. */
+bool hk_far_operand(struct hk_cpu *c, const struct hk_insn *i, uint64_t *offset,
+                    uint64_t *selector)
+{
+    uint64_t la, at = hk_insn_offset(c, i);
+    uint32_t size = i->opsize;
+    return hk_seg_linear(c, i->seg, at, size, HK_ACC_READ, &la) &&
+           hk_mem_read(c, la, size, HK_ACC_READ, offset) &&
+           hk_seg_linear(c, i->seg, at + size, 2, HK_ACC_READ, &la) &&
+           hk_mem_read(c, la, 2, HK_ACC_READ, selector);
+}
+
 /* ---- the stack ---------------------------------------------------------- */
 
 uint64_t hk_stack_mask(const struct hk_cpu *c)

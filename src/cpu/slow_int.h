@@ -157,11 +157,19 @@ bool hk_task_instruction(struct hk_cpu *c, uint16_t selector,
 /* IRET with NT set: back to the task before. */
 bool hk_task_return(struct hk_cpu *c) HK_MUST_CHECK;
 
+struct hk_stack; /* below */
+
 /* ---- far.c -------------------------------------------------------------- */
 
-/* The checks of RET and IRET for the code segment returned to. */
-bool hk_far_return_code(struct hk_cpu *c, uint16_t selector, uint64_t offset,
+/* The checks of RET and IRET for the code segment returned to; the offset is
+ * checked last, after the stack segment, and cut to what the code can see. */
+bool hk_far_return_code(struct hk_cpu *c, uint16_t selector,
                         struct hk_desc *cs) HK_MUST_CHECK;
+bool hk_far_return_offset(struct hk_cpu *c, const struct hk_desc *cs,
+                          uint64_t *offset) HK_MUST_CHECK;
+/* The outer stack pointer and, above it but read first, its selector. */
+bool hk_far_pop_stack(struct hk_cpu *c, struct hk_stack *s, uint32_t size,
+                      uint64_t *selector, uint64_t *sp) HK_MUST_CHECK;
 /* And for the stack segment that goes with it. */
 bool hk_far_return_stack(struct hk_cpu *c, uint16_t selector,
                          const struct hk_desc *cs,
@@ -172,6 +180,10 @@ void hk_far_commit_outer(struct hk_cpu *c, const struct hk_desc *cs,
                          uint64_t sp);
 
 /* ---- operand.c ---------------------------------------------------------- */
+
+/* A far pointer in memory: offset of i->opsize bytes, selector. */
+bool hk_far_operand(struct hk_cpu *c, const struct hk_insn *i, uint64_t *offset,
+                    uint64_t *selector) HK_MUST_CHECK;
 
 /* A stack being written or read before anything of it is committed. */
 struct hk_stack {

@@ -35,12 +35,14 @@ bool hk_slow_bound(struct hk_cpu *c, const struct hk_insn *i)
     uint32_t size = i->opsize;
     unsigned shift = 64 - size * 8;
     int64_t value = (int64_t)(hk_reg_get(c, &i->opnd[0]) << shift);
-    if (!hk_insn_linear(c, i, 2 * size, HK_ACC_READ, &la) ||
+    if (!hk_insn_linear(c, i, size, HK_ACC_READ, &la) ||
         !hk_mem_read(c, la, size, HK_ACC_READ, &low))
         return false;
     if (value < (int64_t)(low << shift)) /* before the other one is read */
         return hk_fault(c, HK_VEC_BR);
-    if (!hk_mem_read(c, la + size, size, HK_ACC_READ, &high))
+    uint64_t at = hk_insn_offset(c, i) + size;
+    if (!hk_seg_linear(c, i->seg, at, size, HK_ACC_READ, &la) ||
+        !hk_mem_read(c, la, size, HK_ACC_READ, &high))
         return false;
     if (value > (int64_t)(high << shift))
         return hk_fault(c, HK_VEC_BR);

@@ -220,7 +220,7 @@ bool hk_slow_lar(struct hk_cpu *c, const struct hk_insn *i)
         return false;
     if (!ok || !type_known(c, &d, false))
         return set_zf(c, false);
-    hk_reg_set(c, &i->opnd[0], d.raw >> 32 & 0xf0ff00);
+    hk_reg_set(c, &i->opnd[0], d.raw >> 32 & 0xffff00);
     return set_zf(c, true);
 }
 
@@ -295,10 +295,13 @@ bool hk_slow_pop_sreg(struct hk_cpu *c, const struct hk_insn *i)
     uint64_t selector;
     hk_stack_current(c, &s);
     uint64_t mask = s.mask;
-    if (!hk_stack_pop(c, &s, i->opsize, &selector) ||
+    uint64_t next = (s.sp + i->opsize) & mask;
+    /* Of a larger slot only two bytes are read. */
+    if (!hk_stack_pop(c, &s, 2, &selector) ||
         !load(c, i->opnd[0].reg, selector))
         return false;
     /* The stack pointer moves as the old SS says. */
+    s.sp = next;
     uint64_t keep = mask == 0xffff ? c->r[HK_SLOT_RSP] & ~mask : 0;
     c->r[HK_SLOT_RSP] = keep | s.sp;
     return true;
@@ -314,11 +317,8 @@ bool hk_slow_load_far(struct hk_cpu *c, const struct hk_insn *i)
         [HK_OP_LGS - HK_OP_LDS] = HK_SEG_GS,
         [HK_OP_LSS - HK_OP_LDS] = HK_SEG_SS,
     };
-    uint64_t la, offset, selector;
-    uint32_t size = i->opsize;
-    if (!hk_insn_linear(c, i, size + 2, HK_ACC_READ, &la) ||
-        !hk_mem_read(c, la, size, HK_ACC_READ, &offset) ||
-        !hk_mem_read(c, la + size, 2, HK_ACC_READ, &selector) ||
+    uint64_t offset, selector;
+    if (!hk_far_operand(c, i, &offset, &selector) ||
         !load(c, seg_of[i->op - HK_OP_LDS], selector))
         return false;
     /* LSS of both needs no shadow. */

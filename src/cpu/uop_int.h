@@ -144,6 +144,9 @@ struct hk_mem_ref {
 };
 struct hk_mem_ref hk_emit_mem(struct hk_builder *b, uint32_t size,
                               unsigned acc);
+/* After the uop of an x87 store: outside 64-bit mode its address uop leaves
+ * the fault of the segment to it, and it may turn out not to store. */
+void hk_emit_forget_fault(struct hk_builder *b);
 HK_INLINE void hk_use_mem(struct hk_uop *u, struct hk_mem_ref m)
 {
     u->base = m.base;

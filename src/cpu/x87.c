@@ -540,6 +540,8 @@ static void emit_operation(struct hk_builder *b, unsigned fop)
     u->imm = choice.stub ? (uintptr_t)choice.stub : choice.imm;
     if (size != 0)
         hk_use_mem(u, m);
+    if (size < 0)
+        hk_emit_forget_fault(b);
 }
 
 void hk_emit_x87(struct hk_builder *b, const struct hk_insn *i)

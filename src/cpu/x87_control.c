@@ -145,13 +145,15 @@ static void get_env(struct hk_cpu *c, const struct hk_insn *i,
     }
 }
 
-/* The linear address of an image. Like hardware, looks at the first field and
- * then at the last byte, which shows in CR2. */
+/* The linear address of an image. Like hardware, looks at the first field,
+ * segment and page, and then at the last byte, which shows in CR2. */
 static bool image_linear(struct hk_cpu *c, const struct hk_insn *i,
                          uint32_t size, unsigned acc, uint64_t *la)
 {
-    return hk_insn_linear(c, i, size, acc, la) &&
-           hk_mem_probe(c, *la, i->opsize == 2 ? 2 : 4, acc) &&
+    uint32_t field = i->opsize == 2 ? 2 : 4;
+    return hk_insn_linear(c, i, field, acc, la) &&
+           hk_mem_probe(c, *la, field, acc) &&
+           hk_insn_linear(c, i, size, acc, la) &&
            hk_mem_probe(c, *la + size - 1, 1, acc);
 }
 

@@ -49,6 +49,25 @@ static void an_access_must_end_within_the_limit(void **state)
     assert_int_equal(RUN32(d, code_read, 0xfffffffe).vector, HK_VEC_GP);
 }
 
+TINY_ASM(code_bound, 32, "mov %ecx, %ds; mov $-1, %eax; bound %eax, (%esi)");
+
+static void the_parts_of_an_operand_meet_the_limit_one_by_one(void **state)
+{
+    uint64_t d = tiny_desc(TINY_DATA, 0x0fff, 0x4093);
+    /* -1 is below the lower bound, 0; the upper one is not looked at. */
+    assert_int_equal(RUN32(d, code_bound, 0xffc).vector, HK_VEC_BR);
+    assert_int_equal(RUN32(d, code_bound, 0xffd).vector, HK_VEC_GP);
+}
+
+TINY_ASM(code_pop_es, 32, "mov %ecx, %ss; mov %esi, %esp; pop %es; hlt");
+
+static void a_popped_selector_is_two_bytes(void **state)
+{
+    uint64_t d = tiny_desc(TINY_DATA, 0x0fff, 0x4093);
+    assert_int_equal(RUN32(d, code_pop_es, 0xffe).vector, -1);
+    assert_int_equal(RUN32(d, code_pop_es, 0xfff).vector, HK_VEC_SS);
+}
+
 static void a_granular_limit_counts_pages(void **state)
 {
     uint64_t d = tiny_desc(TINY_DATA, 1, 0xc093);
@@ -213,7 +232,7 @@ static void lar_lsl_and_verr_tell_about_a_selector(void **state)
     s->gpr[HK_RCX] = SEL;
     s->gpr[HK_RDX] = 0;
     assert_int_equal(tiny_run(vm).vector, -1);
-    assert_int_equal(s->gpr[HK_RAX], 0xc09300);
+    assert_int_equal(s->gpr[HK_RAX], 0xc59300); /* with limit bits */
     assert_int_equal(s->gpr[HK_RBX], 0x54321fff);
     assert_int_equal(s->gpr[HK_RDX], 0x101);
     assert_int_equal(s->gpr[HK_RCX] & 0xff, 1);
@@ -499,6 +518,8 @@ static void a_16_bit_gate_saves_virtual_8086_segments_as_words(void **state)
 
 static const struct CMUnitTest cases[] = {
     cmocka_unit_test(an_access_must_end_within_the_limit),
+    cmocka_unit_test(the_parts_of_an_operand_meet_the_limit_one_by_one),
+    cmocka_unit_test(a_popped_selector_is_two_bytes),
     cmocka_unit_test(a_granular_limit_counts_pages),
     cmocka_unit_test(an_expand_down_segment_begins_above_its_limit),
     cmocka_unit_test(the_type_decides_about_writes_and_reads),
