@@ -11,6 +11,8 @@
  *  - FOP, FIP, FDP, FCS and FDS of the x87 unit, in the state and where
  *    FXSAVE, FNSAVE and FNSTENV store them; MXCSR_MASK and the reserved bytes
  *    of the FXSAVE image;
+ *  - the RPL of a null selector, which the kernel's return to its handler
+ *    clears;
  *  - in compatibility mode R8 to R15 and the upper halves of the other
  *    registers, which cannot be seen there;
  *  - the present bit of a page fault beyond the addresses that the host's
@@ -34,11 +36,11 @@ enum {
 static void normalise_one(const struct oracle_case *c, struct oracle_result *r)
 {
     uint8_t *fx = r->out.fxsave;
-    if (c->code_size != HK_CODE64) {
-        for (unsigned i = 0; i < 16; i++)
-            r->out.gpr[i] &= i < 8 ? 0xffffffff : 0;
-        r->out.fs_base = r->out.gs_base = 0;
-    }
+    for (unsigned i = 0; c->code_size != HK_CODE64 && i < 16; i++)
+        r->out.gpr[i] &= i < 8 ? 0xffffffff : 0;
+    for (unsigned i = 0; i < HK_SEG_COUNT; i++)
+        if (oracle_is_null(r->out.seg[i]))
+            r->out.seg[i] = 0;
     if (r->vector == VECTOR_PF && r->cr2 >= PROGRAM_END)
         r->error_code |= 1;
     memset(fx + 5, 0, 19);           /* reserved, FOP, FIP, FDP */
@@ -71,11 +73,65 @@ static void forget_flags(const struct oracle_case *c,
     b[0] &= (uint8_t)~MXCSR_PE;
 }
 
+static void forget(struct oracle_result *r, unsigned reg, uint64_t mask)
+{
+    r->out.gpr[reg] &= ~mask;
+}
+
+/* Values that are what they are: the rest of the register is compared. */
+static void forget_values(const struct oracle_case *c, struct oracle_result *r)
+{
+    const struct hk_operand *to = &c->insn.opnd[0];
+    const uint64_t low = 0xffffffff;
+    switch (c->insn.op) {
+    case HK_OP_CPUID:
+        forget(r, HK_RBX, low);
+        forget(r, HK_RCX, low);
+        forget(r, HK_RAX, low);
+        forget(r, HK_RDX, low);
+        break;
+    case HK_OP_RDTSC:
+    case HK_OP_RDTSCP:
+    case HK_OP_XGETBV:
+        forget(r, HK_RAX, low);
+        forget(r, HK_RDX, low);
+        break;
+    case HK_OP_RDRAND:
+    case HK_OP_RDSEED:
+        forget(r, to->reg, to->size == 8 ? ~0ull : (1ull << to->size * 8) - 1);
+        break;
+    case HK_OP_INT: /* a return to a 16-bit stack: the kernel's business */
+        if (!oracle_has_big_stack(c))
+            forget(r, HK_RSP, 0xffff0000);
+        break;
+    case HK_OP_SLDT:
+    case HK_OP_STR:
+    case HK_OP_SMSW: /* the host's kernel forgets the upper half */
+        if (to->kind == HK_OPND_GPR && to->size == 4)
+            forget(r, to->reg, ~low);
+        break;
+    default:
+        break;
+    }
+}
+
+/* Also when the instruction behind could not be fetched. */
+static bool has_completed(const struct oracle_case *c,
+                          const struct oracle_result *r)
+{
+    return r->out.rip != c->in.rip;
+}
+
 void oracle_normalise(const struct oracle_case *c, struct oracle_result *native,
                       struct oracle_result *guest)
 {
     normalise_one(c, native);
     normalise_one(c, guest);
+    if (c->insn_count == 1 && has_completed(c, native) &&
+        has_completed(c, guest)) {
+        forget_values(c, native);
+        forget_values(c, guest);
+    }
     if (native->vector == VECTOR_XM)
         forget_flags(c, native, guest);
 }
@@ -87,23 +143,50 @@ bool oracle_results_equal(const struct oracle_result *a,
            a->cr2 == b->cr2 && memcmp(&a->out, &b->out, sizeof(a->out)) == 0;
 }
 
-/* Bytes of the memory operand that hold FPU addresses. */
-static void ignored_bytes(const struct oracle_case *c, uint32_t *from,
-                          uint32_t *to)
+struct range {
+    uint32_t from, to;
+};
+
+enum { MAX_RANGES = 2 };
+
+/* FSTP m80 and FBSTP, which store eight bytes and two. */
+static bool is_ten_bytes(const struct hk_insn *insn)
+{
+    unsigned reg = insn->modrm >> 3 & 7;
+    return insn->is_mem && ((insn->opcode == 0xdb && reg == 7) ||
+                            (insn->opcode == 0xdf && reg == 6));
+}
+
+/* Bytes of the memory operand that are not compared. */
+static void ignored_bytes(const struct oracle_case *c, bool faulted,
+                          struct range r[MAX_RANGES])
 {
     const struct hk_insn *insn = &c->insn;
     bool is_store = insn->op == HK_OP_X87 && insn->is_mem &&
                     (insn->modrm >> 3 & 7) == 6 &&
                     (insn->opcode == 0xd9 || insn->opcode == 0xdd);
-    *from = *to = 0;
+    bool is_small = insn->opsize == 2;
     if (c->insn_count != 1)
         return;
-    if (insn->op == HK_OP_FXSAVE) {
-        *from = 5;
-        *to = 32;          /* MXCSR is compared through the state */
-    } else if (is_store) { /* FNSTENV, FNSAVE: 16-bit or 32-bit layout */
-        *from = insn->opsize == 2 ? 6 : 12;
-        *to = insn->opsize == 2 ? 14 : 28;
+    switch (insn->op) {
+    case HK_OP_FXSAVE:
+    case HK_OP_XSAVE:
+    case HK_OP_XSAVEOPT:
+        r[0] = (struct range){5, 24};
+        r[1] = (struct range){28, 32};
+        break;
+    case HK_OP_SGDT: /* the limit */
+    case HK_OP_SIDT:
+        r[0] = (struct range){0, 2};
+        break;
+    case HK_OP_X87: /* FNSTENV, FNSAVE: 16-bit or 32-bit layout */
+        if (is_store)
+            r[0] = is_small ? (struct range){6, 14} : (struct range){12, 28};
+        if (faulted && is_ten_bytes(insn))
+            r[0] = (struct range){0, 8};
+        break;
+    default:
+        break;
     }
 }
 
@@ -117,17 +200,17 @@ static void blank(const struct oracle_memory *m, uint64_t address)
         m->low[address - ORACLE_LOW] = 0;
 }
 
-bool oracle_memory_equal(const struct oracle_case *c,
+bool oracle_memory_equal(const struct oracle_case *c, bool faulted,
                          const struct oracle_memory *a,
                          const struct oracle_memory *b)
 {
-    uint32_t from, to;
-    ignored_bytes(c, &from, &to);
-    if (from != to) {
-        uint64_t at = oracle_insn_address(&c->insn, &c->in, c->code_address);
-        for (; from < to; from++) {
-            blank(a, at + from);
-            blank(b, at + from);
+    struct range ranges[MAX_RANGES] = {{0, 0}};
+    ignored_bytes(c, faulted, ranges);
+    uint64_t at = oracle_insn_address(c, &c->insn, c->code_address);
+    for (unsigned i = 0; i < MAX_RANGES; i++) {
+        for (uint32_t n = ranges[i].from; n < ranges[i].to; n++) {
+            blank(a, at + n);
+            blank(b, at + n);
         }
     }
     return memcmp(a->data, b->data, ORACLE_DATA_SIZE) == 0 &&

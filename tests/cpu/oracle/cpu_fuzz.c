@@ -220,7 +220,8 @@ static uint32_t show_summary(const struct arguments *a,
     uint32_t least_count = UINT32_MAX;
     for (size_t i = 0; i < oracle_form_count(); i++) {
         const struct oracle_form *form = oracle_form_get(i);
-        if (a->fuzz.filter && strstr(form->name, a->fuzz.filter) == NULL)
+        if (form->why_not != NULL ||
+            (a->fuzz.filter && strstr(form->name, a->fuzz.filter) == NULL))
             continue;
         forms++;
         if (t->per_form[i] < least_count) {
@@ -238,6 +239,20 @@ static uint32_t show_summary(const struct arguments *a,
                forms, oracle_form_get(least)->name, least_count);
     printf("cpu-fuzz: %" PRIu64 " differ\n", t->mismatches);
     return least_count;
+}
+
+/* Every form of the decoder is compared or named here. */
+static void show_left_out(void)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < oracle_form_count(); i++)
+        count += oracle_form_get(i)->why_not != NULL;
+    printf("cpu-fuzz: %zu forms not comparable%s\n", count, count ? ":" : "");
+    for (size_t i = 0; i < oracle_form_count(); i++) {
+        const struct oracle_form *form = oracle_form_get(i);
+        if (form->why_not != NULL)
+            printf("  %s: %s\n", form->name, form->why_not);
+    }
 }
 
 static void list_forms(void)
@@ -262,6 +277,8 @@ int main(int argc, char **argv)
     bool ok = run_jobs(&a, totals);
     for (uint32_t job = 1; job < a.jobs; job++)
         add_totals(&totals[0], &totals[job]);
+    if (a.fuzz.filter == NULL)
+        show_left_out();
     uint32_t least = show_summary(&a, &totals[0]);
     if (!ok) {
         fprintf(stderr, "cpu-fuzz: a process failed\n");

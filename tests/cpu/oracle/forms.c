@@ -12,6 +12,7 @@
 #include "base/compiler.h"
 #include "cpu/sse.h"
 
+#include <cpuid.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,14 @@ bool oracle_has_modrm(unsigned map, unsigned opcode)
         return true;
     const uint32_t *bits = map == 0 ? one_byte : two_byte;
     return bits[opcode >> 5] >> (opcode & 31) & 1;
+}
+
+/* A register of a CPUID leaf: 0 EAX to 3 EDX. Leaf 0xd: subleaf 1. */
+static uint32_t host_cpuid(uint32_t leaf, unsigned reg)
+{
+    uint32_t r[4] = {0};
+    __cpuid_count(leaf, leaf == 0xd, r[0], r[1], r[2], r[3]);
+    return r[reg];
 }
 
 /* False for what this host cannot do. */
@@ -66,54 +75,40 @@ static bool host_has(const struct hk_insn *insn)
         return __builtin_cpu_supports("lzcnt");
     case HK_OP_MOVBE:
         return __builtin_cpu_supports("movbe");
+    case HK_OP_RDRAND:
+        return host_cpuid(1, 2) >> 30 & 1;
+    case HK_OP_RDSEED:
+        return host_cpuid(7, 1) >> 18 & 1;
+    case HK_OP_RDPID:
+        return host_cpuid(7, 2) >> 22 & 1;
+    case HK_OP_XSAVE:
+    case HK_OP_XRSTOR:
+    case HK_OP_XGETBV: /* the kernel has turned it on */
+        return host_cpuid(1, 2) >> 27 & 1;
+    case HK_OP_XSAVEOPT:
+        return (host_cpuid(1, 2) >> 27 & 1) && (host_cpuid(0xd, 0) & 1);
     default:
         return true;
     }
 }
 
-/* What the host answers differently by design, or must not be asked. */
-static bool is_excluded(const struct hk_insn *insn)
+/* Why a form cannot be compared on this host; NULL if it can. */
+static const char *why_not(const struct hk_insn *insn)
 {
-    switch (insn->op) {
-    case HK_OP_SYSCALL: /* would enter the host's kernel */
-    case HK_OP_SYSENTER:
-    case HK_OP_INT:
-    case HK_OP_VMCALL:
-    case HK_OP_CPUID: /* says what we are, or what time it is */
-    case HK_OP_RDTSC:
-    case HK_OP_RDTSCP:
-    case HK_OP_RDPMC:
-    case HK_OP_RDPID:
-    case HK_OP_RDRAND:
-    case HK_OP_RDSEED:
-    case HK_OP_XGETBV: /* show the host's own XCR0 and features */
-    case HK_OP_XSAVE:
-    case HK_OP_XRSTOR:
-    case HK_OP_XSAVEOPT:
-    case HK_OP_SGDT: /* emulated by the host's kernel (UMIP) */
-    case HK_OP_SIDT:
-    case HK_OP_SLDT:
-    case HK_OP_STR:
-    case HK_OP_SMSW:
-    case HK_OP_LAR: /* depend on the host's descriptor tables */
-    case HK_OP_LSL:
-    case HK_OP_VERR:
-    case HK_OP_VERW:
-    case HK_OP_MOV_TO_SREG:
-    case HK_OP_POP_SREG:
-    case HK_OP_LDS:
-    case HK_OP_LES:
-    case HK_OP_LFS:
-    case HK_OP_LGS:
-    case HK_OP_LSS:
-    case HK_OP_JMP_FAR:
-    case HK_OP_CALL_FAR:
-    case HK_OP_RET_FAR:
-    case HK_OP_IRET:
-        return true;
-    default:
-        return false;
-    }
+    static const char vmcall[] = "would call the hypervisor below the host";
+    static const char sysenter[] =
+        "the kernel returns to its vDSO, not to the instruction behind";
+    static const char amd[] = "enters the kernel on processors of AMD";
+    if (!host_has(insn))
+        return "this host does not have it";
+    if (insn->op == HK_OP_VMCALL)
+        return vmcall;
+    if (insn->op == HK_OP_SYSENTER)
+        return sysenter;
+    if (insn->op == HK_OP_SYSCALL && insn->code_size != HK_CODE64 &&
+        !__builtin_cpu_is("intel"))
+        return amd;
+    return NULL;
 }
 
 bool oracle_is_privileged(unsigned op)
@@ -295,7 +290,9 @@ static void name_form(struct oracle_form *form, const struct hk_insn *insn)
         snprintf(prefix, sizeof(prefix), "%02x", form->op_prefix);
     snprintf(form->name, sizeof(form->name), "%s%s%s%s%s%s%s%s%s",
              form->lock ? "lock " : "", op,
-             form->code_size == HK_CODE32 ? ".c32 [" : " [",
+             form->code_size == HK_CODE64   ? " ["
+             : form->code_size == HK_CODE32 ? ".c32 ["
+                                            : ".c16 [",
              form->vex ? "vex " : "", prefix, form->opsize_prefix ? "66" : "",
              bytes, ext, form->rexw ? " W]" : "]");
     if (!form->undefined)
@@ -374,8 +371,7 @@ static bool is_illegal_lock(const struct oracle_form *form, unsigned modrm)
     without.lock = false;
     size_t n = plain_bytes(&without, modrm, bytes);
     return hk_decode(bytes, n, form->code_size, &insn) > 0 &&
-           insn.op != HK_OP_UD && !is_excluded(&insn) &&
-           !oracle_is_privileged(insn.op);
+           insn.op != HK_OP_UD;
 }
 
 /* True when another reg field means the same form. */
@@ -401,6 +397,8 @@ static void try_form(struct oracle_form form, unsigned modrm)
 
     if (hk_decode(bytes, n, form.code_size, &insn) <= 0)
         return;
+    if (insn.vex != form.vex) /* LES and LDS have no register form */
+        return;
     form.is_mem = form.has_modrm ? modrm < 0xc0 : insn.is_mem;
     form.ext = -1;
     form.rm = -1;
@@ -411,8 +409,9 @@ static void try_form(struct oracle_form form, unsigned modrm)
             add_form(&form, &insn);
         return;
     }
-    if (insn.lock != form.lock || is_excluded(&insn) || !host_has(&insn))
+    if (insn.lock != form.lock)
         return;
+    form.why_not = why_not(&insn);
     if (form.has_modrm && !is_reg_free(&form, modrm, key_of(&insn)))
         form.ext = (int8_t)(modrm >> 3 & 7);
     if (form.has_modrm && rm_is_opcode(&insn))
@@ -448,11 +447,11 @@ static bool is_prefix_byte(enum hk_code_size size, unsigned opcode)
     case 0xf0:
     case 0xf2:
     case 0xf3:
-    case 0xc4: /* VEX is enumerated apart */
+        return true;
+    case 0x62: /* EVEX in 64-bit mode, and VEX, which is enumerated apart */
+    case 0xc4:
     case 0xc5:
-    case 0x62:
-    case 0xcd: /* INT n: never let it near the host's kernel */
-        return !(opcode == 0x62 && size == HK_CODE32);
+        return size == HK_CODE64;
     default:
         return size == HK_CODE64 && (opcode & 0xf0) == 0x40;
     }
@@ -506,6 +505,7 @@ bool oracle_forms_init(void)
         return false;
     try_code_size(HK_CODE64);
     try_code_size(HK_CODE32);
+    try_code_size(HK_CODE16);
     return true;
 }
 

@@ -129,7 +129,8 @@ static bool check(struct runner *r, size_t form, const char *what)
         r->got.out.gpr[HK_RBX] ^= 1;
     oracle_normalise(&r->c, &expected, &r->got);
     m.native = &expected;
-    bool same = oracle_memory_equal(&r->c, r->native, r->guest) &&
+    bool faulted = expected.vector == 12 || expected.vector == 13;
+    bool same = oracle_memory_equal(&r->c, faulted, r->native, r->guest) &&
                 oracle_results_equal(&expected, &r->got);
     if (same)
         return true;
@@ -156,6 +157,28 @@ static void run_guest_only(struct runner *r)
     oracle_guest_code_changed(&r->c);
 }
 
+/* The host's random numbers run out when asked for often, and a host that
+ * punishes split locks may seem to stand still. */
+static bool ran_dry(const struct runner *r)
+{
+    unsigned op = r->c.insn.op;
+    return r->c.insn_count == 1 && r->expected.vector <= 3 &&
+           (op == HK_OP_RDRAND || op == HK_OP_RDSEED) &&
+           (r->expected.out.rflags & 1) == 0;
+}
+
+static void run_native(struct runner *r)
+{
+    enum { TRIES = 200, STUCK_TRIES = 3 };
+    for (unsigned i = 0, stuck = 0; i < TRIES && stuck < STUCK_TRIES; i++) {
+        load_memory(&r->c, r->native);
+        oracle_native_run(&r->c, &r->expected);
+        stuck += r->expected.vector == ORACLE_TIMEOUT;
+        if (r->expected.vector != ORACLE_TIMEOUT && !ran_dry(r))
+            return;
+    }
+}
+
 static void run_case(struct runner *r, size_t form)
 {
     if (r->options->guest_only) {
@@ -165,11 +188,11 @@ static void run_case(struct runner *r, size_t form)
     memset(&r->expected, 0, sizeof(r->expected));
     memset(&r->got, 0, sizeof(r->got));
     load_code(&r->c, r->native);
-    load_memory(&r->c, r->native);
-    oracle_native_run(&r->c, &r->expected);
+    run_native(r);
     if (r->expected.vector == ORACLE_TIMEOUT) {
         r->totals->timeouts++;
-        printf("case %" PRIu64 " does not end on the host\n", r->c.number);
+        printf("case %" PRIu64 " does not end on the host: %s\n", r->c.number,
+               r->c.form != NULL ? r->c.form->name : "a sequence");
     } else {
         load_code(&r->c, r->guest);
         oracle_guest_code_changed(&r->c);
@@ -187,6 +210,8 @@ static void run_case(struct runner *r, size_t form)
 static bool is_wanted(const struct oracle_options *o,
                       const struct oracle_form *form)
 {
+    if (form->why_not != NULL)
+        return false;
     return o->filter == NULL || strstr(form->name, o->filter) != NULL;
 }
 

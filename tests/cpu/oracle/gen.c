@@ -37,9 +37,13 @@ void oracle_random_state(struct oracle_rng *rng, struct oracle_case *c,
         s->rflags |= FLAG_DF;
     if (c->mode == ORACLE_STEP)
         s->rflags |= FLAG_TF;
-    s->rip = c->code_address;
     s->fs_base = ORACLE_DATA + 8 * oracle_below(rng, 512);
     s->gs_base = oracle_percent(rng, 50) ? 0 : ORACLE_DATA - 0x1234;
+    if (c->code_size != HK_CODE64)
+        s->fs_base = s->gs_base = 0;
+    oracle_random_segments(rng, c);
+    s->rip = c->code_address - oracle_base(c, HK_SEG_CS);
+    s->gpr[HK_RSP] -= oracle_base(c, HK_SEG_SS);
     oracle_random_fxsave(rng, s->fxsave, unmasked);
 }
 
@@ -51,8 +55,6 @@ static void clip_state(struct oracle_case *c)
         c->in.gpr[i] &= 0xffffffff;
     for (unsigned i = 8; i < 16; i++)
         c->in.gpr[i] = 0;
-    c->in.fs_base = 0;
-    c->in.gs_base = 0;
 }
 
 /*
@@ -66,7 +68,8 @@ static uint32_t random_code_address(struct oracle_rng *rng,
     uint32_t kind = oracle_below(rng, 100);
     if (kind < 88)
         return ORACLE_CODE + 128 + oracle_below(rng, 3072);
-    if (kind < 97 || form->undefined)
+    if (kind < 97 || form->undefined || oracle_is_umip(form->op) ||
+        oracle_enters_kernel(form->op))
         return ORACLE_CODE + ORACLE_PAGE - 1 - oracle_below(rng, 12);
     return ORACLE_CODE + ORACLE_CODE_SIZE - 1 - oracle_below(rng, 12);
 }
@@ -83,6 +86,15 @@ static bool is_locked(const struct oracle_form *form)
     return form->lock || (form->op == HK_OP_XCHG && form->is_mem);
 }
 
+/* Plain segments, and an operand that is there: the host's kernel, which
+ * does these, reports faults in its own way. */
+static bool is_out_of_reach(struct oracle_case *c)
+{
+    uint64_t at = oracle_insn_address(c, &c->insn, c->code_address);
+    return oracle_is_umip(c->insn.op) && c->insn.is_mem &&
+           at - ORACLE_DATA >= ORACLE_DATA_SIZE / 2;
+}
+
 static uint32_t memory_size(const struct oracle_form *form)
 {
     return form->op == HK_OP_SSE || form->op == HK_OP_CMPXCHG16B ? 16 : 8;
@@ -90,12 +102,12 @@ static uint32_t memory_size(const struct oracle_form *form)
 
 /*
  * A locked access across cache lines stops all CPUs, and hosts punish it with
- * a pause of a millisecond to seconds: left out. Where the address could not
- * be chosen (one register as base and index) it can happen.
+ * a pause of a millisecond or more, so there are few. Where the address could
+ * not be chosen (one register as base and index) it can happen.
  */
 static bool is_split_lock(const struct oracle_case *c)
 {
-    uint64_t at = oracle_insn_address(&c->insn, &c->in, c->code_address);
+    uint64_t at = oracle_insn_address(c, &c->insn, c->code_address);
     return c->insn.is_mem && is_locked(c->form) &&
            (at & 63) + memory_size(c->form) > 64;
 }
@@ -128,9 +140,56 @@ static void tame_branch(struct oracle_rng *rng, struct oracle_case *c)
     }
 }
 
+static uint64_t pick_place(struct oracle_rng *rng,
+                           const struct oracle_form *form)
+{
+    uint64_t at =
+        oracle_pick_target(rng, memory_size(form), is_locked(form), false);
+    bool is_xsave = form->op == HK_OP_XSAVE || form->op == HK_OP_XSAVEOPT ||
+                    form->op == HK_OP_XRSTOR;
+    if (is_xsave && oracle_percent(rng, 95))
+        at &= ~63ull;
+    if (oracle_is_umip(form->op))
+        at = ORACLE_DATA + oracle_below(rng, ORACLE_DATA_SIZE / 2 - 16);
+    return form->code_size == HK_CODE64 ? at : at & 0xffffffff;
+}
+
+/* Where code ends within an instruction, the host's kernel sees one of those
+ * that it does for programs, and does it. */
+static bool tempts_kernel(const struct oracle_form *form)
+{
+    return oracle_is_umip(form->op) ||
+           (form->undefined && form->map == 1 && form->opcode <= 1);
+}
+
+/* The instruction with its place and state; false when it is unfit. */
+static bool try_single(struct oracle_rng *rng, struct oracle_case *c)
+{
+    const struct oracle_form *form = c->form;
+    oracle_random_state(rng, c, oracle_percent(rng, 8));
+    if (tempts_kernel(form)) {
+        oracle_plain_segments(c);
+        c->in.rip = c->code_address - oracle_base(c, HK_SEG_CS);
+    }
+    struct oracle_place place = {.target = pick_place(rng, form),
+                                 .code_address = c->code_address};
+    c->code_len = oracle_insn_make(rng, form, &place, c, c->code, &c->insn);
+    clip_state(c);
+    if (c->code_len == 0 || is_out_of_reach(c))
+        return false;
+    return !is_split_lock(c) || oracle_percent(rng, 5);
+}
+
+static bool has_frame(unsigned op)
+{
+    return op == HK_OP_RET || op == HK_OP_RET_FAR || op == HK_OP_IRET ||
+           op == HK_OP_POP_SREG;
+}
+
 void oracle_case_single(struct oracle_case *c, const struct oracle_form *form,
                         uint64_t seed, uint64_t number)
 {
+    enum { TRIES = 8 };
     struct oracle_rng rng;
     oracle_rng_init(&rng, seed, number);
     memset(c, 0, offsetof(struct oracle_case, patches));
@@ -140,26 +199,17 @@ void oracle_case_single(struct oracle_case *c, const struct oracle_form *form,
     c->code_address = random_code_address(&rng, form);
     c->mode = oracle_percent(&rng, 20) ? ORACLE_STEP : ORACLE_RUN;
     c->insn_count = 1;
-    oracle_random_state(&rng, c, oracle_percent(&rng, 8));
-
-    struct oracle_place place = {.code_address = c->code_address};
-    place.target =
-        oracle_pick_target(&rng, memory_size(form), is_locked(form), false);
-    if (form->code_size == HK_CODE32)
-        place.target &= 0xffffffff;
-    c->code_len =
-        oracle_insn_make(&rng, form, &place, &c->in, c->code, &c->insn);
-    if (c->code_len == 0)
-        return;
-    clip_state(c);
-    if (is_split_lock(c)) {
+    bool made = false;
+    for (unsigned i = 0; i < TRIES && !made; i++)
+        made = try_single(&rng, c);
+    if (!made) {
         c->code_len = 0;
         return;
     }
     oracle_setup_operands(&rng, c);
-    if (c->insn.op != HK_OP_RET)
+    if (!has_frame(c->insn.op))
         oracle_number_bytes(
-            &rng, oracle_add_patch(c, c->in.gpr[HK_RSP], 16)->bytes, 16);
+            &rng, oracle_add_patch(c, oracle_stack_address(c), 16)->bytes, 16);
     if (is_direct_branch(c->insn.op))
         tame_branch(&rng, c);
     clip_state(c);

@@ -36,28 +36,33 @@ enum {
     CODE_PAGES = 0x11000,
     DATA_PAGES = 0x13000,
     STACK_PAGE = 0x15000,
+    LDT = 0x16000,
+    STUBS = 0x17000,
+    PD_TABLES = 0x18000,
+    PT_TABLES = 0x19000,
 
     PTE_P = 1,
     PTE_W = 2,
     PTE_U = 4,
 
     KERNEL_CS = 0x10,
-    USER_CS32 = 0x23,
-    USER_DS = 0x2b,
-    USER_CS = 0x33,
     TSS_SELECTOR = 0x40,
+    LDT_SELECTOR = 0x50,
+    SYSCALL_STUB = 0,
+    INT80_STUB = 16,
 
-    ATTR_CODE64 = 0xa0fb, /* G, L, present, ring 3, execute-read, accessed */
-    ATTR_CODE32 = 0xc0fb, /* G, D */
-    ATTR_DATA = 0xc0f3,
     ATTR_TSS = 0x008b,
     ATTR_LDT = 0x0082,
+    LDT_LIMIT = ORACLE_LDT_COUNT * 8 - 1,
 
     BUDGET = 100000,
 };
 
 #define PTE_NX (1ull << 63)
 #define KERNEL_BASE 0xffffffff80000000ull
+/* What hosts with UMIP say to SGDT and SIDT. */
+#define GDT_BASE 0xfffffffffffe0000ull
+#define IDT_BASE 0xffffffffffff0000ull
 
 static uint8_t *ram;
 static struct hk_cpu_machine *machine;
@@ -87,7 +92,8 @@ static void mem_write(void *vcpu, hk_gpa_t gpa, uint32_t size, uint64_t value)
 
 static bool msr_read(void *vcpu, uint32_t msr, uint64_t *value)
 {
-    return false;
+    *value = 0xfee00900; /* the APIC is on */
+    return msr == 0x1b;
 }
 
 static bool msr_write(void *vcpu, uint32_t msr, uint64_t value)
@@ -187,46 +193,66 @@ static void make_page_tables(bool has_low)
     put64(PDPT_KERNEL + 510 * 8, PD_KERNEL | PTE_P | PTE_W);
     put64(PD_KERNEL, PT_KERNEL | PTE_P | PTE_W);
     map_pages(PT_KERNEL, GDT, GDT, KERNEL_STACK_TOP - GDT, PTE_P | PTE_W);
+    map_pages(PT_KERNEL, LDT, LDT, 2 * ORACLE_PAGE, PTE_P | PTE_W);
+    put64(PDPT_KERNEL + 511 * 8, PD_TABLES | PTE_P | PTE_W);
+    put64(PD_TABLES + 511 * 8, PT_TABLES | PTE_P | PTE_W);
+    map_pages(PT_TABLES, (uint32_t)GDT_BASE, GDT, ORACLE_PAGE, PTE_P | PTE_W);
+    map_pages(PT_TABLES, (uint32_t)IDT_BASE, IDT, ORACLE_PAGE, PTE_P | PTE_W);
 }
 
-/* A descriptor from base, limit (in its own unit) and attributes. */
+/* A system descriptor of 16 bytes. */
 static void put_descriptor(uint32_t selector, uint64_t base, uint32_t limit,
                            uint32_t attr)
 {
-    uint64_t low = (limit & 0xffff) | (base & 0xffffff) << 16 |
-                   (uint64_t)(attr & 0xff) << 40 |
-                   (uint64_t)(limit >> 16 & 15) << 48 |
-                   (uint64_t)(attr >> 12) << 52 | (base >> 24 & 0xff) << 56;
-    put64(GDT + (selector & ~7u), low);
+    uint64_t low = limit | (base & 0xffffff) << 16 | (uint64_t)attr << 40 |
+                   (base >> 24 & 0xff) << 56;
+    put64(GDT + selector, low);
+    put64(GDT + selector + 8, base >> 32);
+}
+
+static void put_gate(uint32_t vector, uint32_t handler, uint64_t dpl)
+{
+    uint64_t at = KERNEL_BASE + handler;
+    put64(IDT + vector * 16, (at & 0xffff) | (uint64_t)KERNEL_CS << 16 |
+                                 (0x8e | dpl << 5) << 40 | (at >> 16) << 48);
+    put64(IDT + vector * 16 + 8, at >> 32);
+}
+
+/* What the kernel says to a system call that does not exist. */
+static void make_stubs(void)
+{
+    static const uint8_t enosys[] = {0x48, 0xc7, 0xc0, 0xda, 0xff, 0xff, 0xff};
+    static const uint8_t sysret[] = {0x48, 0x0f, 0x07};
+    static const uint8_t iret[] = {0x48, 0xcf};
+    memcpy(ram + STUBS + SYSCALL_STUB, enosys, sizeof(enosys));
+    memcpy(ram + STUBS + SYSCALL_STUB + sizeof(enosys), sysret, sizeof(sysret));
+    memcpy(ram + STUBS + INT80_STUB, enosys, sizeof(enosys));
+    memcpy(ram + STUBS + INT80_STUB + sizeof(enosys), iret, sizeof(iret));
 }
 
 static void make_descriptors(void)
 {
-    put_descriptor(KERNEL_CS, 0, 0xfffff, 0xa09b);
-    put_descriptor(0x18, 0, 0xfffff, 0xc093);
-    put_descriptor(USER_CS32, 0, 0xfffff, ATTR_CODE32);
-    put_descriptor(USER_DS, 0, 0xfffff, ATTR_DATA);
-    put_descriptor(USER_CS, 0, 0xfffff, ATTR_CODE64);
+    memcpy(ram + GDT, oracle_gdt(), ORACLE_GDT_COUNT * sizeof(uint64_t));
+    oracle_ldt((uint64_t *)(void *)(ram + LDT));
     put_descriptor(TSS_SELECTOR, KERNEL_BASE + TSS, 0x67, ATTR_TSS);
-    put64(GDT + TSS_SELECTOR + 8, KERNEL_BASE >> 32);
+    put_descriptor(LDT_SELECTOR, KERNEL_BASE + LDT, LDT_LIMIT, ATTR_LDT);
     put64(TSS + 4, KERNEL_BASE + KERNEL_STACK_TOP);
     ram[TSS + 0x66] = 0x68; /* the I/O map lies behind the limit: no ports */
-    for (uint32_t v = 0; v < 256; v++) {
-        /* int3, into and bound are called from ring 3 */
-        uint64_t dpl = v == 3 || v == 4 ? 3 : 0;
-        uint64_t handler = KERNEL_BASE + HALTS + v;
-        put64(IDT + v * 16, (handler & 0xffff) | (uint64_t)KERNEL_CS << 16 |
-                                (0x8e | dpl << 5) << 40 |
-                                (handler >> 16) << 48);
-        put64(IDT + v * 16 + 8, handler >> 32);
-    }
+    /* int3, into and bound are called from ring 3 */
+    for (uint32_t v = 0; v < 256; v++)
+        put_gate(v, HALTS + v, v == 3 || v == 4 ? 3 : 0);
+    put_gate(0x80, STUBS + INT80_STUB, 3);
     memset(ram + HALTS, 0xf4, 256);
+    make_stubs();
 }
 
-static struct hk_segment segment(uint16_t selector, uint32_t attr)
+static struct hk_segment system_segment(uint16_t selector, uint64_t base,
+                                        uint32_t limit, uint32_t attr)
 {
-    struct hk_segment s = {
-        .limit = 0xffffffff, .selector = selector, .attr = (uint16_t)attr};
+    struct hk_segment s = {.base = base,
+                           .limit = limit,
+                           .selector = selector,
+                           .attr = (uint16_t)attr};
     return s;
 }
 
@@ -234,23 +260,24 @@ static void make_state(void)
 {
     struct hk_vcpu_state *s = &base_state;
     hk_cpu_get_state(cpu, s);
-    s->cs = segment(USER_CS, ATTR_CODE64);
-    s->ss = s->ds = s->es = segment(USER_DS, ATTR_DATA);
-    s->fs = s->gs = segment(0, ATTR_DATA);
-    s->ldtr = segment(0, ATTR_LDT);
-    s->ldtr.limit = 0;
-    s->tr = segment(TSS_SELECTOR, ATTR_TSS);
-    s->tr.base = KERNEL_BASE + TSS;
-    s->tr.limit = 0x67;
-    s->gdtr.base = KERNEL_BASE + GDT;
+    s->ldtr =
+        system_segment(LDT_SELECTOR, KERNEL_BASE + LDT, LDT_LIMIT, ATTR_LDT);
+    s->tr = system_segment(TSS_SELECTOR, KERNEL_BASE + TSS, 0x67, ATTR_TSS);
+    s->gdtr.base = GDT_BASE;
     s->gdtr.limit = 0x7f;
-    s->idtr.base = KERNEL_BASE + IDT;
+    s->idtr.base = IDT_BASE;
     s->idtr.limit = 0xfff;
     s->cr0 = 0x80050033; /* PG AM WP NE ET MP PE */
     s->cr3 = PML4;
     s->cr4 = 0x50620; /* OSXSAVE FSGSBASE OSXMMEXCPT OSFXSR PAE */
     s->efer = 0xd01;  /* NXE LMA LME SCE */
-    s->xcr0 = 1;
+    s->xcr0 = 3;
+    s->star = (uint64_t)ORACLE_GDT_CS32 << 48 | (uint64_t)KERNEL_CS << 32;
+    s->lstar = KERNEL_BASE + STUBS + SYSCALL_STUB;
+    s->fmask = 0x257fd5; /* as on the host */
+    unsigned number;
+    (void)__builtin_ia32_rdtscp(&number);
+    s->tsc_aux = number;
 }
 
 int oracle_guest_open(bool has_low, const char **why)
@@ -311,11 +338,16 @@ static void load_case(const struct oracle_case *c)
     memcpy(s.gpr, c->in.gpr, sizeof(s.gpr));
     s.rip = c->in.rip;
     s.rflags = c->in.rflags;
+    const uint16_t *seg = c->in.seg;
+    s.es = oracle_segment(seg[HK_SEG_ES]);
+    s.cs = oracle_segment(seg[HK_SEG_CS]);
+    s.ss = oracle_segment(seg[HK_SEG_SS]);
+    s.ds = oracle_segment(seg[HK_SEG_DS]);
+    s.fs = oracle_segment(seg[HK_SEG_FS]);
+    s.gs = oracle_segment(seg[HK_SEG_GS]);
     s.fs.base = c->in.fs_base;
     s.gs.base = c->in.gs_base;
     memcpy(s.fxsave, c->in.fxsave, sizeof(s.fxsave));
-    if (c->code_size == HK_CODE32)
-        s.cs = segment(USER_CS32, ATTR_CODE32);
     if (hk_cpu_set_state(cpu, &s) < 0)
         abort(); /* the state above is legal */
 }
@@ -349,6 +381,12 @@ static void read_result(struct oracle_result *r)
     r->out.rip = get64(at);
     r->out.rflags = get64(at + 16);
     r->out.gpr[HK_RSP] = get64(at + 24);
+    r->out.seg[HK_SEG_CS] = (uint16_t)get64(at + 8);
+    r->out.seg[HK_SEG_SS] = (uint16_t)get64(at + 32);
+    r->out.seg[HK_SEG_ES] = s.es.selector;
+    r->out.seg[HK_SEG_DS] = s.ds.selector;
+    r->out.seg[HK_SEG_FS] = s.fs.selector;
+    r->out.seg[HK_SEG_GS] = s.gs.selector;
     r->out.fs_base = s.fs.base;
     r->out.gs_base = s.gs.base;
     memcpy(r->out.fxsave, s.fxsave, sizeof(s.fxsave));

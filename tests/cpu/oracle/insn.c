@@ -42,15 +42,14 @@ static void draw_loose_prefixes(struct oracle_rng *rng,
                                 const struct oracle_form *form, struct draft *d)
 {
     static const uint8_t ignored[] = {0x2e, 0x3e, 0x26, 0x36};
-    bool is64 = form->code_size == HK_CODE64;
-
-    if (oracle_percent(rng, 8)) {
+    if (oracle_percent(rng, form->code_size == HK_CODE16 ? 30 : 8)) {
         put(d, 0x67);
         d->addrsize_prefix = true;
     }
-    if (oracle_percent(rng, 5))
+    /* The host's kernel takes no two of them. */
+    if (!oracle_is_umip(form->op) && oracle_percent(rng, 5))
         put(d, ignored[oracle_below(rng, 4)]);
-    if (is64 && form->is_mem && oracle_percent(rng, 5))
+    if (form->is_mem && oracle_percent(rng, 5))
         put(d, 0x64 + oracle_below(rng, 2));
     if (!form->vex && oracle_percent(rng, 2))
         put(d, oracle_percent(rng, 50) ? 0x66 : 0xf2 + oracle_below(rng, 2));
@@ -116,7 +115,8 @@ static void draw_memory_modrm(struct oracle_rng *rng,
     unsigned mod = oracle_below(rng, 3);
     unsigned rm = random_bits(rng, 7);
 
-    if (form->code_size == HK_CODE32 && d->addrsize_prefix) {
+    if (form->code_size != HK_CODE64 &&
+        d->addrsize_prefix == (form->code_size == HK_CODE32)) {
         put(d, mod << 6 | reg << 3 | rm);
         bool absolute = mod == 0 && rm == 6;
         draw_disp(rng, d, absolute || mod == 2 ? 2 : mod);
@@ -172,27 +172,17 @@ static uint64_t address_mask(const struct hk_insn *insn)
     return insn->addrsize == 8 ? ~0ull : (1ull << insn->addrsize * 8) - 1;
 }
 
-static uint64_t segment_base(const struct hk_insn *insn,
-                             const struct oracle_state *state)
-{
-    if (insn->code_size != HK_CODE64)
-        return 0;
-    return insn->seg == HK_SEG_FS   ? state->fs_base
-           : insn->seg == HK_SEG_GS ? state->gs_base
-                                    : 0;
-}
-
-uint64_t oracle_insn_address(const struct hk_insn *insn,
-                             const struct oracle_state *state, uint64_t rip)
+uint64_t oracle_insn_address(const struct oracle_case *c,
+                             const struct hk_insn *insn, uint64_t at)
 {
     uint64_t offset = (uint64_t)insn->disp;
     if (insn->base < 16)
-        offset += state->gpr[insn->base];
+        offset += c->in.gpr[insn->base];
     else if (insn->base == HK_REG_RIP)
-        offset += rip + insn->len;
+        offset += at + insn->len;
     if (insn->index < 16)
-        offset += state->gpr[insn->index] << insn->scale;
-    return (offset & address_mask(insn)) + segment_base(insn, state);
+        offset += c->in.gpr[insn->index] << insn->scale;
+    return oracle_linear(c, insn->seg, offset & address_mask(insn));
 }
 
 /* Moves the displacement by `delta`, as far as it can go. */
@@ -206,21 +196,23 @@ static void move_disp(struct draft *d, uint64_t delta)
 
 /* Gives the base, the index or the displacement the value that is missing. */
 static void aim(struct oracle_rng *rng, const struct oracle_place *place,
-                struct oracle_state *state, struct draft *d,
+                struct oracle_case *c, struct draft *d,
                 const struct hk_insn *insn)
 {
+    struct oracle_state *state = &c->in;
     uint64_t mask = address_mask(insn);
     uint64_t above = mask == ~0ull || oracle_percent(rng, 50)
                          ? 0
                          : oracle_random(rng) & ~mask;
-    uint64_t target = insn->addrsize == 2 ? ORACLE_LOW + (place->target & 0xfff)
-                                          : place->target;
+    bool low = insn->addrsize == 2 && oracle_base(c, insn->seg) == 0;
+    uint64_t target =
+        low ? ORACLE_LOW + (place->target & 0xfff) : place->target;
     if (insn->index < 16 && insn->base != insn->index)
         state->gpr[insn->index] = oracle_percent(rng, 70)
                                       ? oracle_below(rng, 128)
                                       : oracle_integer(rng);
     uint64_t missing =
-        target - oracle_insn_address(insn, state, place->code_address);
+        target - oracle_insn_address(c, insn, place->code_address);
     if (insn->base < 16 && insn->base != insn->index) {
         uint64_t value = state->gpr[insn->base] + missing;
         state->gpr[insn->base] = (value & mask) | above;
@@ -237,19 +229,20 @@ static void aim(struct oracle_rng *rng, const struct oracle_place *place,
 
 static bool uses_pointers(const struct hk_insn *insn, uint16_t pointers)
 {
+    unsigned least = insn->code_size == HK_CODE16 ? 2 : 4;
     if (insn->base == HK_REG_RIP)
         return true;
     if (insn->index < 16 && insn->base == insn->index)
         return false;
     return insn->base < 16 && (pointers >> insn->base & 1) &&
-           insn->index >= 16 && insn->addrsize >= 4;
+           insn->index >= 16 && insn->addrsize >= least;
 }
 
 /* One try; 0 when the draft turned out unfit. */
 static unsigned make_once(struct oracle_rng *rng,
                           const struct oracle_form *form,
                           const struct oracle_place *place,
-                          struct oracle_state *state, uint8_t *bytes,
+                          struct oracle_case *c, uint8_t *bytes,
                           struct hk_insn *insn)
 {
     struct draft d;
@@ -261,11 +254,11 @@ static unsigned make_once(struct oracle_rng *rng,
         if (!uses_pointers(insn, place->pointers))
             return 0;
         if (insn->base == HK_REG_RIP)
-            aim(rng, place, state, &d, insn);
+            aim(rng, place, c, &d, insn);
         else if (d.disp_size > 1) /* keep it near */
             memset(d.bytes + d.disp_at + 1, 0, d.disp_size - 1);
     } else if (insn->is_mem && place->pointers == 0) {
-        aim(rng, place, state, &d, insn);
+        aim(rng, place, c, &d, insn);
     }
     if (hk_decode(d.bytes, d.len, form->code_size, insn) != (int)d.len)
         return 0;
@@ -276,12 +269,12 @@ static unsigned make_once(struct oracle_rng *rng,
 unsigned oracle_insn_make(struct oracle_rng *rng,
                           const struct oracle_form *form,
                           const struct oracle_place *place,
-                          struct oracle_state *state, uint8_t *bytes,
+                          struct oracle_case *c, uint8_t *bytes,
                           struct hk_insn *insn)
 {
     unsigned tries = place->pointers != 0 ? 4 * TRIES : TRIES;
     for (unsigned i = 0; i < tries; i++) {
-        unsigned len = make_once(rng, form, place, state, bytes, insn);
+        unsigned len = make_once(rng, form, place, c, bytes, insn);
         if (len != 0)
             return len;
     }

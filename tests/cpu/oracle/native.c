@@ -19,6 +19,7 @@
 #include "base/err.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -30,9 +31,6 @@
 
 enum {
     HWCAP2_FSGSBASE_BIT = 2,
-    USER_CS = 0x33,
-    USER_CS32 = 0x23,
-    USER_DS = 0x2b,
     ALT_STACK_SIZE = 256 * 1024,
     REG_COUNT = 16,
     STUCK_TICKS = 8 /* several may come at once on a busy machine */
@@ -55,8 +53,8 @@ enum { KERNEL_UC_SS = 2 | 4 };
 void oracle_native_enter(void *ucontext);
 void oracle_native_handler(int sig);
 void oracle_native_restorer(void);
-void oracle_native_load_segments(void);
 extern uint64_t oracle_native_fs, oracle_native_gs;
+extern uint16_t oracle_native_seg[HK_SEG_COUNT];
 extern volatile int oracle_native_inside;
 int oracle_native_caught(int sig, siginfo_t *info, void *context);
 
@@ -66,6 +64,7 @@ static const int signals[] = {SIGTRAP, SIGSEGV, SIGBUS,
 static struct kernel_sigaction old_actions[HK_COUNT(signals)];
 static struct oracle_memory memory;
 static uint8_t *alt_stack;
+static cpu_set_t old_cpus;
 static uint8_t *reserved;
 static struct oracle_result *current;
 static uint64_t runs, runs_at_tick;
@@ -112,6 +111,9 @@ oracle_native_caught(int sig, siginfo_t *info, void *context)
     r->out.rflags = (uint64_t)g[REG_EFL];
     r->out.fs_base = oracle_native_fs;
     r->out.gs_base = oracle_native_gs;
+    memcpy(r->out.seg, oracle_native_seg, sizeof(r->out.seg));
+    r->out.seg[HK_SEG_CS] = (uint16_t)g[REG_CSGSFS];
+    r->out.seg[HK_SEG_SS] = (uint16_t)(g[REG_CSGSFS] >> 48);
     __builtin_memcpy(r->out.fxsave, uc->uc_mcontext.fpregs, 512);
     r->vector = sig == SIGVTALRM ? ORACLE_TIMEOUT : (uint32_t)g[REG_TRAPNO];
     r->error_code = (uint64_t)g[REG_ERR];
@@ -124,16 +126,16 @@ oracle_native_caught(int sig, siginfo_t *info, void *context)
 void oracle_native_run(const struct oracle_case *c, struct oracle_result *r)
 {
     greg_t *g = frame.uc.uc_mcontext.gregs;
-    uint64_t cs = c->code_size == HK_CODE64 ? USER_CS : USER_CS32;
-
     for (unsigned i = 0; i < REG_COUNT; i++)
         g[greg_of[i]] = (greg_t)c->in.gpr[i];
     g[REG_RIP] = (greg_t)c->in.rip;
     g[REG_EFL] = (greg_t)c->in.rflags;
-    g[REG_CSGSFS] = (greg_t)(cs | (uint64_t)USER_DS << 48);
+    g[REG_CSGSFS] =
+        (greg_t)(c->in.seg[HK_SEG_CS] | (uint64_t)c->in.seg[HK_SEG_SS] << 48);
     memcpy(frame.fxsave, c->in.fxsave, sizeof(frame.fxsave));
     oracle_native_fs = c->in.fs_base;
     oracle_native_gs = c->in.gs_base;
+    memcpy(oracle_native_seg, c->in.seg, sizeof(oracle_native_seg));
     current = r;
     runs++;
     oracle_native_inside = 1;
@@ -220,6 +222,16 @@ static int take_signals(void)
     return setitimer(ITIMER_VIRTUAL, &tick, NULL) < 0 ? -HK_EINVAL : 0;
 }
 
+/* RDPID, RDTSCP and LSL show the number of the CPU. */
+static void stay_on_this_cpu(void)
+{
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET((unsigned)sched_getcpu(), &one);
+    sched_getaffinity(0, sizeof(old_cpus), &old_cpus);
+    sched_setaffinity(0, sizeof(one), &one);
+}
+
 int oracle_native_open(const char **why)
 {
     if (!(getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE_BIT)) {
@@ -236,7 +248,12 @@ int oracle_native_open(const char **why)
         *why = "the signal handlers could not be installed";
         return -HK_ENOMEM;
     }
-    oracle_native_load_segments();
+    if (oracle_segments_install() < 0) {
+        *why = "the kernel lets nobody make descriptors";
+        return -HK_ENOSYS;
+    }
+    stay_on_this_cpu();
+    oracle_segments_init();
     return 0;
 }
 
@@ -249,6 +266,7 @@ void oracle_native_close(void)
     for (size_t i = 0; i < HK_COUNT(signals); i++)
         set_action(signals[i], &old_actions[i], NULL);
     sigaltstack(&none, NULL);
+    sched_setaffinity(0, sizeof(old_cpus), &old_cpus);
     munmap(alt_stack, ALT_STACK_SIZE);
     munmap(reserved, ORACLE_RESERVED);
     munmap(memory.code, ORACLE_CODE_SIZE);

@@ -9,8 +9,10 @@
  *   forms.c   asks the decoder which forms there are
  *   insn.c    bytes for a form: prefixes, ModRM, immediates
  *   values.c  random values with a bias to the interesting ones
+ *   segments.c  descriptors that both sides have, and selectors
  *   gen.c     a case for a form
  *   setup.c   registers and memory that a form needs to do something
+ *   setup_system.c  the same for selectors, far pointers, XSAVE
  *   sequence.c  a case of several instructions
  *   native.c  the host's side: a crafted signal frame and a signal
  *   guest.c   our side: a machine with the same pages
@@ -50,7 +52,7 @@ enum {
 
     ORACLE_MAX_CODE = 512,
     ORACLE_MAX_PATCHES = 4,
-    ORACLE_PATCH_SIZE = 512,
+    ORACLE_PATCH_SIZE = 576,
     ORACLE_MAX_SEQUENCE = 30,
 };
 
@@ -59,6 +61,7 @@ struct oracle_state {
     uint64_t gpr[16];
     uint64_t rip, rflags;
     uint64_t fs_base, gs_base;
+    uint16_t seg[HK_SEG_COUNT]; /* selectors */
     uint8_t fxsave[512] __attribute__((aligned(64)));
 };
 
@@ -77,9 +80,9 @@ struct oracle_form;
 
 struct oracle_case {
     uint64_t number;
-    enum hk_code_size code_size; /* HK_CODE64, or HK_CODE32: compatibility */
+    enum hk_code_size code_size; /* other than HK_CODE64: compatibility */
     enum oracle_mode mode;
-    uint32_t code_address, code_len;
+    uint32_t code_address, code_len; /* linear */
     uint8_t code[ORACLE_MAX_CODE];
     uint32_t insn_count;
     const struct oracle_form *form; /* of the only one, or NULL */
@@ -118,8 +121,9 @@ struct oracle_form {
     int8_t ext; /* fixed reg field of ModRM, or -1 */
     int8_t rm;  /* fixed rm field, or -1 */
     uint16_t op;
-    bool undefined;  /* expected to be #UD */
-    bool privileged; /* always faults in ring 3 */
+    bool undefined;      /* expected to be #UD */
+    bool privileged;     /* always faults in ring 3 */
+    const char *why_not; /* it is not compared, or NULL */
     uint64_t key;
     char name[56];
 };
@@ -140,6 +144,70 @@ struct oracle_rng {
     uint64_t state;
 };
 
+/* ---- segments.c ---- */
+
+/* Entries of the local descriptor table. */
+enum oracle_ldt {
+    ORACLE_CODE16,       /* the code area */
+    ORACLE_CODE16_SMALL, /* its first page, not readable */
+    ORACLE_CODE32,
+    ORACLE_CODE32_BASED, /* the code area */
+    ORACLE_CODE32_NOREAD,
+    ORACLE_CODE_ABSENT,
+    ORACLE_CONFORMING_ABSENT,
+    ORACLE_DATA16,     /* the data area */
+    ORACLE_STACK16,    /* the stack area */
+    ORACLE_DATA32,     /* three quarters of the data area */
+    ORACLE_DATA_CONST, /* the data area */
+    ORACLE_DOWN32,     /* expand-down, from the data area's middle up */
+    ORACLE_DOWN16,
+    ORACLE_DATA_ABSENT,
+    ORACLE_STACK32, /* the stack area */
+    ORACLE_FLAT32,
+    ORACLE_HOLE, /* nothing */
+    ORACLE_FLAT_CONST,
+    ORACLE_DOWN_PAGES, /* expand-down, limit in pages, base 0 */
+    ORACLE_LDT_COUNT
+};
+
+enum {
+    ORACLE_GDT_COUNT = 16,
+    ORACLE_GDT_CS32 = 0x23,
+    ORACLE_GDT_DS = 0x2b,
+    ORACLE_GDT_CS64 = 0x33,
+};
+
+#define ORACLE_SELECTOR(entry) ((uint16_t)((entry) << 3 | 7))
+
+/* Looks at the host's GDT; before anything else of this file. */
+void oracle_segments_init(void);
+/* Gives this process the table above; 0 or a negative error. */
+int oracle_segments_install(void);
+const uint64_t *oracle_gdt(void);
+void oracle_ldt(uint64_t table[ORACLE_LDT_COUNT]);
+/* What a load of the selector gives; a null one gives an unusable segment. */
+struct hk_segment oracle_segment(uint16_t selector);
+
+bool oracle_is_null(uint16_t selector);
+/* Any selector, good or bad for a load. */
+uint16_t oracle_pick_selector(struct oracle_rng *rng);
+/* One for a far transfer; mostly code. */
+uint16_t oracle_pick_code_selector(struct oracle_rng *rng);
+/* Flat ones, but for 16-bit code. */
+void oracle_plain_segments(struct oracle_case *c);
+/* All six registers, valid for c->code_size and c->code_address. */
+void oracle_random_segments(struct oracle_rng *rng, struct oracle_case *c);
+/* Sets fs_base and gs_base as the selectors say. */
+void oracle_follow_selectors(struct oracle_state *s);
+
+/* Linear address of an offset in a segment register. */
+uint64_t oracle_linear(const struct oracle_case *c, unsigned seg,
+                       uint64_t offset);
+uint64_t oracle_base(const struct oracle_case *c, unsigned seg);
+/* The stack pointer has more than 16 bits. */
+bool oracle_has_big_stack(const struct oracle_case *c);
+uint64_t oracle_stack_address(const struct oracle_case *c);
+
 void oracle_rng_init(struct oracle_rng *rng, uint64_t seed, uint64_t number);
 uint64_t oracle_random(struct oracle_rng *rng);
 uint32_t oracle_below(struct oracle_rng *rng, uint32_t bound);
@@ -155,13 +223,13 @@ void oracle_random_fxsave(struct oracle_rng *rng, uint8_t image[512],
 
 /* How the generator asks for a memory operand. */
 struct oracle_place {
-    uint64_t target; /* wanted linear address */
-    uint32_t code_address;
-    uint16_t pointers; /* bit set of registers for base; 0: any */
+    uint64_t target;       /* wanted linear address */
+    uint32_t code_address; /* linear, of this instruction */
+    uint16_t pointers;     /* bit set of registers for base; 0: any */
 };
 
 /*
- * Writes an instruction of `form` and decodes it. Registers of `state` that
+ * Writes an instruction of `form` and decodes it. Registers of c->in that
  * its memory operand uses are changed so that it lies at place->target, unless
  * place->pointers is not 0, when they are taken as they are. Returns the
  * length, 0 when nothing fitting was found.
@@ -169,12 +237,12 @@ struct oracle_place {
 unsigned oracle_insn_make(struct oracle_rng *rng,
                           const struct oracle_form *form,
                           const struct oracle_place *place,
-                          struct oracle_state *state, uint8_t *bytes,
+                          struct oracle_case *c, uint8_t *bytes,
                           struct hk_insn *insn);
 
-/* Linear address of the memory operand. */
-uint64_t oracle_insn_address(const struct hk_insn *insn,
-                             const struct oracle_state *state, uint64_t rip);
+/* Linear address of the memory operand of an instruction at linear `at`. */
+uint64_t oracle_insn_address(const struct oracle_case *c,
+                             const struct hk_insn *insn, uint64_t at);
 
 /* ---- setup.c ---- */
 
@@ -188,6 +256,14 @@ struct oracle_patch *oracle_add_patch(struct oracle_case *c, uint64_t address,
                                       uint32_t size);
 /* Implicit operands of c->insn, and numbers in memory. */
 void oracle_setup_operands(struct oracle_rng *rng, struct oracle_case *c);
+
+/* ---- setup_system.c ---- */
+
+void oracle_setup_system(struct oracle_rng *rng, struct oracle_case *c);
+/* What hosts with UMIP leave to their kernel. */
+bool oracle_is_umip(unsigned op);
+/* SYSCALL, SYSENTER, INT n. */
+bool oracle_enters_kernel(unsigned op);
 
 /* ---- gen.c ---- */
 
@@ -227,8 +303,9 @@ void oracle_normalise(const struct oracle_case *c, struct oracle_result *native,
                       struct oracle_result *guest);
 bool oracle_results_equal(const struct oracle_result *a,
                           const struct oracle_result *b);
-/* Also blanks what is not compared in memory. */
-bool oracle_memory_equal(const struct oracle_case *c,
+/* Also blanks what is not compared in memory. `faulted`: by the result of the
+ * host, the segment did not take the access. */
+bool oracle_memory_equal(const struct oracle_case *c, bool faulted,
                          const struct oracle_memory *a,
                          const struct oracle_memory *b);
 

@@ -69,7 +69,8 @@ static void every_form_agrees_with_the_host(void **state)
     run(options);
     assert_int_equal(totals.mismatches, 0);
     for (size_t i = 0; i < oracle_form_count(); i++)
-        if (totals.per_form[i] < SINGLES_PER_FORM / 2)
+        if (oracle_form_get(i)->why_not == NULL &&
+            totals.per_form[i] < SINGLES_PER_FORM / 2)
             fail_msg("%s was tried %u times only", oracle_form_get(i)->name,
                      totals.per_form[i]);
 }

@@ -10,11 +10,15 @@ static const char *const gpr_names[16] = {
     "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
     "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
 
+static const char *const mode_names[] = {"16-bit", "32-bit", "64-bit"};
+static const char *const seg_names[] = {"es", "cs", "ss", "ds", "fs", "gs"};
+
 static void show_code(const struct oracle_case *c)
 {
-    ZydisMachineMode mode = c->code_size == HK_CODE64
-                                ? ZYDIS_MACHINE_MODE_LONG_64
-                                : ZYDIS_MACHINE_MODE_LONG_COMPAT_32;
+    static const ZydisMachineMode modes[] = {ZYDIS_MACHINE_MODE_LONG_COMPAT_16,
+                                             ZYDIS_MACHINE_MODE_LONG_COMPAT_32,
+                                             ZYDIS_MACHINE_MODE_LONG_64};
+    ZydisMachineMode mode = modes[c->code_size];
     ZydisDisassembledInstruction insn;
     uint32_t at = 0;
     while (at < c->code_len) {
@@ -95,16 +99,19 @@ void oracle_report(const struct oracle_mismatch *m)
     const struct oracle_state *in = &c->in;
     printf("mismatch: case %" PRIu64 " %s, %s, %s%s\n", c->number,
            c->form != NULL ? c->form->name : "(sequence)",
-           c->code_size == HK_CODE64 ? "64-bit" : "compatibility",
-           c->mode == ORACLE_STEP ? "one step, " : "", m->what);
+           mode_names[c->code_size], c->mode == ORACLE_STEP ? "one step, " : "",
+           m->what);
     show_code(c);
     if (c->insn_count == 1 && c->insn.is_mem)
         printf("  operand at %" PRIx64 "\n",
-               oracle_insn_address(&c->insn, in, c->code_address));
+               oracle_insn_address(c, &c->insn, c->code_address));
     show_field("vector", 0, m->native->vector, m->guest->vector);
+    printf("  cs %x ss %x ds %x es %x fs %x gs %x\n", in->seg[HK_SEG_CS],
+           in->seg[HK_SEG_SS], in->seg[HK_SEG_DS], in->seg[HK_SEG_ES],
+           in->seg[HK_SEG_FS], in->seg[HK_SEG_GS]);
     if (m->native->vector == m->guest->vector)
-        printf("  ended by vector %u at %" PRIx64 "\n", m->native->vector,
-               m->native->out.rip);
+        printf("  ended by vector %u at %x:%" PRIx64 "\n", m->native->vector,
+               m->native->out.seg[HK_SEG_CS], m->native->out.rip);
     show_field("error", 0, m->native->error_code, m->guest->error_code);
     show_field("cr2", 0, m->native->cr2, m->guest->cr2);
     for (unsigned i = 0; i < 16; i++)
@@ -117,6 +124,9 @@ void oracle_report(const struct oracle_mismatch *m)
                m->guest->out.fs_base);
     show_field("gs base", in->gs_base, m->native->out.gs_base,
                m->guest->out.gs_base);
+    for (unsigned i = 0; i < HK_SEG_COUNT; i++)
+        show_field(seg_names[i], in->seg[i], m->native->out.seg[i],
+                   m->guest->out.seg[i]);
     show_fpu(m);
     const struct oracle_memory *a = m->native_memory, *b = m->guest_memory;
     show_memory("data ", ORACLE_DATA, a->data, b->data, ORACLE_DATA_SIZE);

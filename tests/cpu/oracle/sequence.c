@@ -17,7 +17,7 @@ enum group { GROUP_INTEGER, GROUP_SSE, GROUP_X87, GROUP_BRANCH, GROUP_COUNT };
 static struct {
     uint16_t *list;
     size_t count;
-} groups[2][GROUP_COUNT]; /* 64-bit and compatibility mode */
+} groups[3][GROUP_COUNT]; /* by enum hk_code_size */
 
 /* A branch whose displacement is still to be set. */
 struct branch {
@@ -44,7 +44,9 @@ static bool is_forward_branch(unsigned op)
 /* What would end nearly every sequence, or shows FPU addresses. */
 static bool is_unfit(const struct oracle_form *form)
 {
-    if (form->undefined || form->privileged)
+    if (form->undefined || form->privileged || form->why_not != NULL)
+        return true;
+    if (oracle_is_umip(form->op) || oracle_enters_kernel(form->op))
         return true;
     if (form->lock && form->op == HK_OP_UD)
         return true;
@@ -63,6 +65,27 @@ static bool is_unfit(const struct oracle_form *form)
     case HK_OP_FXSAVE:
     case HK_OP_FXRSTOR:
     case HK_OP_LDMXCSR:
+    case HK_OP_XSAVE:
+    case HK_OP_XSAVEOPT:
+    case HK_OP_XRSTOR:
+    case HK_OP_CPUID: /* with values of their own */
+    case HK_OP_RDTSC:
+    case HK_OP_RDTSCP:
+    case HK_OP_RDRAND:
+    case HK_OP_RDSEED:
+    case HK_OP_XGETBV:
+    case HK_OP_RDPMC:
+    case HK_OP_MOV_TO_SREG: /* selectors out of nowhere */
+    case HK_OP_POP_SREG:
+    case HK_OP_LDS:
+    case HK_OP_LES:
+    case HK_OP_LFS:
+    case HK_OP_LGS:
+    case HK_OP_LSS:
+    case HK_OP_JMP_FAR:
+    case HK_OP_CALL_FAR:
+    case HK_OP_RET_FAR:
+    case HK_OP_IRET:
     case HK_OP_WRFSBASE:
     case HK_OP_WRGSBASE:
         return true;
@@ -88,16 +111,16 @@ static enum group group_of(const struct oracle_form *form)
 static void init_groups(void)
 {
     size_t total = oracle_form_count();
-    for (unsigned i = 0; i < 2 * GROUP_COUNT; i++)
+    for (unsigned i = 0; i < 3 * GROUP_COUNT; i++)
         groups[i / GROUP_COUNT][i % GROUP_COUNT].list =
             calloc(total, sizeof(uint16_t));
     for (size_t i = 0; i < total; i++) {
         const struct oracle_form *form = oracle_form_get(i);
         if (is_unfit(form))
             continue;
-        bool compat = form->code_size != HK_CODE64;
+        unsigned size = form->code_size;
         enum group group = group_of(form);
-        groups[compat][group].list[groups[compat][group].count++] = (uint16_t)i;
+        groups[size][group].list[groups[size][group].count++] = (uint16_t)i;
     }
 }
 
@@ -108,11 +131,11 @@ static const struct oracle_form *pick_form(struct building *b)
     unsigned group = 0;
     while (kind >= weights[group])
         group++;
-    bool compat = b->c->code_size != HK_CODE64;
-    uint32_t count = (uint32_t)groups[compat][group].count;
+    unsigned size = b->c->code_size;
+    uint32_t count = (uint32_t)groups[size][group].count;
     if (count == 0)
         return NULL;
-    uint16_t index = groups[compat][group].list[oracle_below(&b->rng, count)];
+    uint16_t index = groups[size][group].list[oracle_below(&b->rng, count)];
     return oracle_form_get(index);
 }
 
@@ -138,20 +161,20 @@ static bool spoils_pointers(const struct building *b,
 
 /* The host punishes locked accesses across a cache line with a millisecond. */
 static bool is_split_lock(const struct building *b, const struct hk_insn *insn,
-                          uint32_t rip)
+                          uint32_t at)
 {
     if (!insn->is_mem || !(insn->lock || insn->op == HK_OP_XCHG))
         return false;
     if (insn->op >= HK_OP_BT && insn->op <= HK_OP_BTC &&
         insn->opnd[1].kind == HK_OPND_GPR)
         return true; /* its offset is not known */
-    return (oracle_insn_address(insn, &b->c->in, rip) & 63) > 48;
+    return (oracle_insn_address(b->c, insn, at) & 63) > 48;
 }
 
 static bool is_unwanted(struct building *b, const struct hk_insn *insn,
-                        uint32_t rip)
+                        uint32_t at)
 {
-    if (is_split_lock(b, insn, rip))
+    if (is_split_lock(b, insn, at))
         return true;
     if (spoils_pointers(b, insn))
         return true;
@@ -184,8 +207,7 @@ static bool append(struct building *b)
     if (form == NULL)
         return false;
     place.target = ORACLE_DATA + 256 + oracle_below(&b->rng, 7000);
-    unsigned len =
-        oracle_insn_make(&b->rng, form, &place, &c->in, bytes, &insn);
+    unsigned len = oracle_insn_make(&b->rng, form, &place, c, bytes, &insn);
     if (len == 0 || c->code_len + len > MAX_BYTES || is_unwanted(b, &insn, at))
         return false;
     memcpy(c->code + c->code_len, bytes, len);
@@ -215,24 +237,44 @@ static void set_branches(struct building *b)
     }
 }
 
+/* Where a pointer register shall point, as an offset in its segment. */
+static uint64_t pick_pointer(struct building *b, uint32_t least, uint32_t mask)
+{
+    uint64_t at = (ORACLE_DATA + least + oracle_below(&b->rng, 7000)) & ~mask;
+    return at - oracle_base(b->c, HK_SEG_DS);
+}
+
 static void pick_pointers(struct building *b)
 {
     static const uint8_t candidates[] = {HK_RBX, HK_RBP, HK_R8,  HK_R10,
                                          HK_R12, HK_R13, HK_R14, HK_R15};
-    uint32_t choices = b->c->code_size == HK_CODE64 ? 8 : 2;
+    static const uint8_t counts[] = {1, 2, 8}; /* by enum hk_code_size */
+    uint64_t *gpr = b->c->in.gpr;
     for (unsigned i = 0; i < POINTERS; i++) {
-        uint8_t reg = candidates[oracle_below(&b->rng, choices)];
+        uint8_t reg =
+            candidates[oracle_below(&b->rng, counts[b->c->code_size])];
         b->pointers |= (uint16_t)(1 << reg);
-        b->c->in.gpr[reg] =
-            (ORACLE_DATA + 512 + oracle_below(&b->rng, 7000)) & ~15u;
+        gpr[reg] = pick_pointer(b, 512, 15);
     }
-    b->c->in.gpr[HK_RSP] =
-        (ORACLE_STACK + 1536 + oracle_below(&b->rng, 1024)) & ~7u;
+    gpr[HK_RSP] = (ORACLE_STACK + 1536 + oracle_below(&b->rng, 1024)) & ~7u;
+    gpr[HK_RSP] -= oracle_base(b->c, HK_SEG_SS);
     if (oracle_percent(&b->rng, 80)) {
-        b->c->in.gpr[HK_RSI] = ORACLE_DATA + 256 + oracle_below(&b->rng, 7000);
-        b->c->in.gpr[HK_RDI] = ORACLE_DATA + 256 + oracle_below(&b->rng, 7000);
-        b->c->in.gpr[HK_RCX] = oracle_below(&b->rng, 64);
+        gpr[HK_RSI] = pick_pointer(b, 256, 0);
+        gpr[HK_RDI] = pick_pointer(b, 256, 0);
+        gpr[HK_RCX] = oracle_below(&b->rng, 64);
     }
+}
+
+/* Segments in which all of the sandbox can be reached. */
+static void pick_segments(struct building *b)
+{
+    struct oracle_case *c = b->c;
+    oracle_plain_segments(c);
+    if (c->code_size == HK_CODE16)
+        c->in.seg[HK_SEG_SS] = oracle_percent(&b->rng, 50)
+                                   ? ORACLE_SELECTOR(ORACLE_STACK16)
+                                   : ORACLE_SELECTOR(ORACLE_STACK32);
+    c->in.rip = c->code_address - oracle_base(c, HK_SEG_CS);
 }
 
 void oracle_case_sequence(struct oracle_case *c, uint64_t seed, uint64_t number)
@@ -244,9 +286,11 @@ void oracle_case_sequence(struct oracle_case *c, uint64_t seed, uint64_t number)
     memset(c, 0, offsetof(struct oracle_case, patches));
     c->number = number;
     c->mode = ORACLE_RUN;
-    c->code_size = oracle_percent(&b.rng, 75) ? HK_CODE64 : HK_CODE32;
+    uint32_t kind = oracle_below(&b.rng, 100);
+    c->code_size = kind < 65 ? HK_CODE64 : kind < 85 ? HK_CODE32 : HK_CODE16;
     c->code_address = ORACLE_CODE + 64 + oracle_below(&b.rng, 7000);
     oracle_random_state(&b.rng, c, false);
+    pick_segments(&b);
     pick_pointers(&b);
     uint32_t wanted = 2 + oracle_below(&b.rng, ORACLE_MAX_SEQUENCE - 1);
     for (unsigned i = 0; i < 8 * wanted && c->insn_count < wanted; i++)
@@ -256,6 +300,4 @@ void oracle_case_sequence(struct oracle_case *c, uint64_t seed, uint64_t number)
         return;
     for (unsigned i = 0; i < 16; i++)
         c->in.gpr[i] = i < 8 ? c->in.gpr[i] & 0xffffffff : 0;
-    c->in.fs_base = 0;
-    c->in.gs_base = 0;
 }

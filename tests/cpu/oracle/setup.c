@@ -72,15 +72,17 @@ static void set_gpr(struct oracle_case *c, unsigned reg, uint64_t value)
 }
 
 static uint64_t pick_data(struct oracle_rng *rng, const struct oracle_case *c,
-                          uint32_t size)
+                          uint32_t size, unsigned seg)
 {
-    return oracle_pick_target(rng, size, false, c->insn.addrsize == 2);
+    bool low = c->insn.addrsize == 2 && oracle_base(c, seg) == 0;
+    return oracle_pick_target(rng, size, false, low);
 }
 
 static void setup_string(struct oracle_rng *rng, struct oracle_case *c)
 {
     uint32_t size = c->insn.opsize;
-    uint64_t from = pick_data(rng, c, size), to = pick_data(rng, c, size);
+    uint64_t from = pick_data(rng, c, size, c->insn.seg);
+    uint64_t to = pick_data(rng, c, size, HK_SEG_ES);
     uint8_t *pattern = oracle_add_patch(c, from, 64)->bytes;
     uint64_t count = oracle_percent(rng, 10) ? 0 : oracle_below(rng, 40);
 
@@ -95,6 +97,8 @@ static void setup_string(struct oracle_rng *rng, struct oracle_case *c)
     if (oracle_percent(rng, 10))
         count = oracle_percent(rng, 50) ? oracle_below(rng, 9000)
                                         : oracle_integer(rng);
+    from -= oracle_base(c, c->insn.seg);
+    to -= oracle_base(c, HK_SEG_ES);
     if (c->insn.addrsize == 4 && c->code_size == HK_CODE64) {
         from |= oracle_random(rng) << 32;
         to |= oracle_random(rng) << 32;
@@ -158,12 +162,13 @@ static void setup_cmpxchg_wide(struct oracle_rng *rng, struct oracle_case *c)
 static void setup_indirect(struct oracle_rng *rng, struct oracle_case *c)
 {
     uint64_t end = c->code_address + c->code_len;
-    uint64_t to = oracle_pick_code(rng, c->code_address, end);
+    uint64_t to =
+        oracle_pick_code(rng, c->code_address, end) - oracle_base(c, HK_SEG_CS);
 
     if (oracle_percent(rng, 15))
         return;
     if (c->insn.op == HK_OP_RET)
-        memcpy(oracle_add_patch(c, c->in.gpr[HK_RSP], 8)->bytes, &to, 8);
+        memcpy(oracle_add_patch(c, oracle_stack_address(c), 8)->bytes, &to, 8);
     else if (c->insn.is_mem && c->patch_count != 0)
         memcpy(c->patches[0].bytes + 16, &to, 8);
     else if (c->insn.opnd[0].kind == HK_OPND_GPR)
@@ -172,7 +177,7 @@ static void setup_indirect(struct oracle_rng *rng, struct oracle_case *c)
 
 static void setup_fxrstor(struct oracle_rng *rng, struct oracle_case *c)
 {
-    uint64_t at = oracle_insn_address(&c->insn, &c->in, c->code_address);
+    uint64_t at = oracle_insn_address(c, &c->insn, c->code_address);
     struct oracle_patch *p = oracle_add_patch(c, at, 512);
     oracle_random_fxsave(rng, p->bytes, oracle_percent(rng, 10));
     if (oracle_percent(rng, 5))
@@ -198,7 +203,9 @@ static void setup_implicit(struct oracle_rng *rng, struct oracle_case *c)
         setup_string(rng, c);
         break;
     case HK_OP_XLAT:
-        c->in.gpr[HK_RBX] = pick_data(rng, c, 1) - (c->in.gpr[HK_RAX] & 0xff);
+        c->in.gpr[HK_RBX] = pick_data(rng, c, 1, c->insn.seg) -
+                            oracle_base(c, c->insn.seg) -
+                            (c->in.gpr[HK_RAX] & 0xff);
         break;
     case HK_OP_LEAVE:
     case HK_OP_ENTER:
@@ -216,7 +223,8 @@ static void setup_implicit(struct oracle_rng *rng, struct oracle_case *c)
         break;
     case HK_OP_SSE: /* MASKMOVQ, MASKMOVDQU store at rdi */
         if (c->insn.map == 1 && c->insn.opcode == 0xf7)
-            c->in.gpr[HK_RDI] = pick_data(rng, c, 16);
+            c->in.gpr[HK_RDI] = pick_data(rng, c, 16, c->insn.seg) -
+                                oracle_base(c, c->insn.seg);
         break;
     default:
         break;
@@ -270,29 +278,15 @@ static void setup_by_op(struct oracle_rng *rng, struct oracle_case *c)
         break;
     default:
         setup_implicit(rng, c);
+        oracle_setup_system(rng, c);
         break;
     }
 }
 
-/*
- * A store that an unmasked x87 exception suppresses faults on no host, but
- * with CS as its segment it would with us: its right to write is checked
- * first. Nobody does that, so it is not asked.
- */
-static void mask_x87(struct oracle_case *c)
-{
-    c->in.fxsave[0] |= 0x3f;
-    c->in.fxsave[2] &= 0x7f;
-    c->in.fxsave[3] &= 0x7f;
-}
-
 void oracle_setup_operands(struct oracle_rng *rng, struct oracle_case *c)
 {
-    if (c->code_size != HK_CODE64 && c->insn.op == HK_OP_X87 &&
-        c->insn.is_mem && c->insn.seg == HK_SEG_CS)
-        mask_x87(c);
     if (c->insn.is_mem) {
-        uint64_t at = oracle_insn_address(&c->insn, &c->in, c->code_address);
+        uint64_t at = oracle_insn_address(c, &c->insn, c->code_address);
         struct oracle_patch *p = oracle_add_patch(c, at - 16, 64);
         oracle_number_bytes(rng, p->bytes, 16);
         oracle_number_bytes(rng, p->bytes + 16, 48);
