@@ -177,7 +177,8 @@ static struct hk_uop *op_clflush(struct hk_cpu *c, struct hk_uop *u)
 
 void hk_emit_clflush(struct hk_builder *b, const struct hk_insn *i)
 {
-    struct hk_mem_ref m = hk_emit_mem(b, 1, HK_ACC_READ);
+    /* Code that may not be read may be flushed. */
+    struct hk_mem_ref m = hk_emit_mem(b, 1, HK_ACC_FETCH);
     struct hk_uop *u = hk_emit(b, op_clflush, HK_UF_FAULTS);
     hk_use_mem(u, m);
 }

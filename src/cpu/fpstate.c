@@ -239,7 +239,7 @@ static bool is_wide(const struct hk_insn *i)
 }
 
 /* In the order of hosts: the segment for the start, alignment, the segment for
- * the rest. */
+ * the last byte, whose offset wraps. */
 static bool area_linear(struct hk_cpu *c, const struct hk_insn *i,
                         uint32_t align, uint32_t size, unsigned acc,
                         uint64_t *la)
@@ -248,7 +248,10 @@ static bool area_linear(struct hk_cpu *c, const struct hk_insn *i,
         return false;
     if ((*la & (align - 1)) != 0)
         return hk_fault_err(c, HK_VEC_GP, 0);
-    return hk_insn_linear(c, i, size, acc, la);
+    uint64_t last = hk_insn_offset(c, i) + size - 1, ignored;
+    if (i->addrsize < 8)
+        last &= (1ull << i->addrsize * 8) - 1;
+    return hk_seg_linear(c, i->seg, last, 1, acc, &ignored);
 }
 
 /* Checks common to both; gives the linear address. Like hardware, looks at

@@ -43,6 +43,8 @@ static bool linear64(struct hk_cpu *c, unsigned seg, uint64_t off,
 static bool type_allows(const struct hk_segment *s, unsigned acc)
 {
     bool code = (s->attr & HK_TYPE_CODE) != 0;
+    if ((acc & HK_ACC_KIND) == HK_ACC_FETCH)
+        return true;
     if ((acc & HK_ACC_KIND) == HK_ACC_WRITE)
         return !code && (s->attr & HK_TYPE_RW) != 0;
     return !code || (s->attr & HK_TYPE_RW) != 0;

@@ -13,10 +13,32 @@
  *    of the FXSAVE image;
  *  - the RPL of a null selector, which the kernel's return to its handler
  *    clears;
- *  - in compatibility mode R8 to R15 and the upper halves of the other
+ *  - outside 64-bit mode R8 to R15 and the upper halves of the other
  *    registers, which cannot be seen there;
  *  - the present bit of a page fault beyond the addresses that the host's
- *    kernel gives to programs, where it says that the page is present.
+ *    kernel gives to programs, where it says that the page is present;
+ *  - the first eight bytes that FSTP m80 and FBSTP store when the other two are
+ *    beyond a segment's limit.
+ *
+ * Some values are what they are, and only they are left out; that they were
+ * written, the rest of the register and all else is compared: CPUID's four
+ * words, RDTSC's and RDTSCP's two (not the number of the CPU), XGETBV's two,
+ * the number of RDRAND and RDSEED when there was one.
+ *
+ * The host's kernel does SGDT, SIDT, SLDT, STR and SMSW for programs. Our
+ * tables lie where it says, so that all is compared but the limits of SGDT and
+ * SIDT, and the upper half of a register, which it forgets to clear. Their
+ * operand is always there, since it has faults of its own.
+ *
+ * SYSCALL, SYSENTER and INT 80h enter the host's kernel with numbers that it
+ * does not know; ours is entered too and answers in the same way. What the
+ * return from SYSENTER to 32-bit code leaves in registers of 64-bit code, and
+ * the upper half of ESP after INT 80h on a 16-bit stack, is the kernel's doing.
+ *
+ * XSAVE and its kin are asked for the two components that our guests have.
+ * IRET with AC goes to an aligned stack only: the host's kernel would take an
+ * alignment check for a split lock and try for ever. Locked accesses across
+ * cache lines are few, since hosts punish them.
  */
 #include "oracle.h"
 
@@ -99,6 +121,10 @@ static void forget_values(const struct oracle_case *c, struct oracle_result *r)
     case HK_OP_RDRAND:
     case HK_OP_RDSEED:
         forget(r, to->reg, to->size == 8 ? ~0ull : (1ull << to->size * 8) - 1);
+        break;
+    case HK_OP_SYSENTER: /* to 32-bit code */
+        for (unsigned i = 0; i < 16; i++)
+            forget(r, i, i < 8 ? ~low : ~0ull);
         break;
     case HK_OP_INT: /* a return to a 16-bit stack: the kernel's business */
         if (!oracle_has_big_stack(c))

@@ -152,6 +152,8 @@ static int run_job(const struct arguments *a, uint32_t job,
     options.first += job;
     options.stride = a->jobs;
     options.count = options.count > job ? options.count - job : 0;
+    if (oracle_vdso_can_exchange())
+        (void)oracle_vdso_exchange();
     if (oracle_open(&why) < 0) {
         fprintf(stderr, "cpu-fuzz: %s\n", why);
         return 3;

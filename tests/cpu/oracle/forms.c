@@ -46,6 +46,14 @@ static uint32_t host_cpuid(uint32_t leaf, unsigned reg)
     return r[reg];
 }
 
+static bool host_is_kvm_guest(void)
+{
+    uint32_t r[4] = {0};
+    if ((host_cpuid(1, 2) >> 31 & 1) != 0)
+        __cpuid(0x40000000, r[0], r[1], r[2], r[3]);
+    return memcmp(&r[1], "KVMKVMKVM\0\0\0", 12) == 0;
+}
+
 /* False for what this host cannot do. */
 static bool host_has(const struct hk_insn *insn)
 {
@@ -95,15 +103,20 @@ static bool host_has(const struct hk_insn *insn)
 /* Why a form cannot be compared on this host; NULL if it can. */
 static const char *why_not(const struct hk_insn *insn)
 {
-    static const char vmcall[] = "would call the hypervisor below the host";
-    static const char sysenter[] =
-        "the kernel returns to its vDSO, not to the instruction behind";
-    static const char amd[] = "enters the kernel on processors of AMD";
+    static const char vmcall[] =
+        "the host is no guest of KVM, which answers it";
+    static const char vmmcall[] = "KVM below the host rewrites it";
+    static const char sysenter[] = "this kernel maps no vDSO to return to";
+    static const char amd[] = "does something else on processors of AMD";
     if (!host_has(insn))
         return "this host does not have it";
-    if (insn->op == HK_OP_VMCALL)
+    if (insn->op == HK_OP_VMCALL && !host_is_kvm_guest())
         return vmcall;
-    if (insn->op == HK_OP_SYSENTER)
+    if (insn->op == HK_OP_VMCALL && insn->modrm != 0xc1)
+        return vmmcall;
+    if (insn->op == HK_OP_SYSENTER && !__builtin_cpu_is("intel"))
+        return amd;
+    if (insn->op == HK_OP_SYSENTER && !oracle_vdso_can_exchange())
         return sysenter;
     if (insn->op == HK_OP_SYSCALL && insn->code_size != HK_CODE64 &&
         !__builtin_cpu_is("intel"))
@@ -243,6 +256,8 @@ static uint64_t key_of(const struct hk_insn *insn)
                                 ? insn->reg
                                 : 0);
     }
+    if (insn->op == HK_OP_VMCALL) /* or VMMCALL */
+        key = push_key(key, insn->modrm);
     if (is_string(insn->op) || insn->op == HK_OP_INS || insn->op == HK_OP_OUTS)
         key = push_key(key, insn->rep);
     return key;

@@ -50,6 +50,7 @@ enum {
     LDT_SELECTOR = 0x50,
     SYSCALL_STUB = 0,
     INT80_STUB = 16,
+    SYSENTER_STUB = 32,
 
     ATTR_TSS = 0x008b,
     ATTR_LDT = 0x0082,
@@ -224,10 +225,36 @@ static void make_stubs(void)
     static const uint8_t enosys[] = {0x48, 0xc7, 0xc0, 0xda, 0xff, 0xff, 0xff};
     static const uint8_t sysret[] = {0x48, 0x0f, 0x07};
     static const uint8_t iret[] = {0x48, 0xcf};
+    /* To EIP in the fourth word at EBP, past it, with what the vDSO pops. */
+    static const uint8_t sysenter[] = {
+        0x89, 0xed,          /* mov ebp, ebp */
+        0x6a, ORACLE_GDT_DS, /* push SS */
+        0x48, 0x8d,
+        0x45, 0x10,
+        0x50, /* lea rax, [rbp+16]; push rax */
+        0x9c, /* pushfq */
+        0x81, 0x0c,
+        0x24, 0,
+        2,    0,
+        0,                     /* or dword [rsp], IF */
+        0x6a, ORACLE_GDT_CS32, /* push CS */
+        0x8b, 0x45,
+        0x0c, 0x50, /* mov eax, [rbp+12]; push rax */
+        0x8b, 0x55,
+        0x04, /* mov edx, [rbp+4] */
+        0x8b, 0x4d,
+        0x08, /* mov ecx, [rbp+8] */
+        0x8b, 0x6d,
+        0x00, /* mov ebp, [rbp] */
+    };
     memcpy(ram + STUBS + SYSCALL_STUB, enosys, sizeof(enosys));
     memcpy(ram + STUBS + SYSCALL_STUB + sizeof(enosys), sysret, sizeof(sysret));
     memcpy(ram + STUBS + INT80_STUB, enosys, sizeof(enosys));
     memcpy(ram + STUBS + INT80_STUB + sizeof(enosys), iret, sizeof(iret));
+    uint8_t *at = ram + STUBS + SYSENTER_STUB;
+    memcpy(at, sysenter, sizeof(sysenter));
+    memcpy(at + sizeof(sysenter), enosys, sizeof(enosys));
+    memcpy(at + sizeof(sysenter) + sizeof(enosys), iret, sizeof(iret));
 }
 
 static void make_descriptors(void)
@@ -274,6 +301,9 @@ static void make_state(void)
     s->xcr0 = 3;
     s->star = (uint64_t)ORACLE_GDT_CS32 << 48 | (uint64_t)KERNEL_CS << 32;
     s->lstar = KERNEL_BASE + STUBS + SYSCALL_STUB;
+    s->sysenter_cs = KERNEL_CS;
+    s->sysenter_eip = KERNEL_BASE + STUBS + SYSENTER_STUB;
+    s->sysenter_esp = KERNEL_BASE + KERNEL_STACK_TOP;
     s->fmask = 0x257fd5; /* as on the host */
     unsigned number;
     (void)__builtin_ia32_rdtscp(&number);

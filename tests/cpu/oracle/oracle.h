@@ -15,6 +15,7 @@
  *   setup_system.c  the same for selectors, far pointers, XSAVE
  *   sequence.c  a case of several instructions
  *   native.c  the host's side: a crafted signal frame and a signal
+ *   vdso.c    where the host's kernel returns to from SYSENTER
  *   guest.c   our side: a machine with the same pages
  *   compare.c what counts as different, with the documented exceptions
  *   report.c  shows a mismatch
@@ -285,6 +286,12 @@ int oracle_native_open(const char **why);
 void oracle_native_close(void);
 const struct oracle_memory *oracle_native_memory(void);
 void oracle_native_run(const struct oracle_case *c, struct oracle_result *r);
+
+/* ---- vdso.c ---- */
+
+bool oracle_vdso_can_exchange(void);
+/* Before oracle_open; for a process of which nothing else is wanted. */
+bool oracle_vdso_exchange(void);
 
 /* ---- guest.c ---- */
 

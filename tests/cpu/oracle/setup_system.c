@@ -36,6 +36,18 @@ static void no_single_step(struct oracle_case *c)
 
 /* ---- into the kernel ---- */
 
+/* The kernel returns with ESP = EBP to code that pops EBP, EDX, ECX and EIP. */
+static void setup_sysenter(struct oracle_rng *rng, struct oracle_case *c)
+{
+    uint64_t bp = ORACLE_STACK + 64 + oracle_below(rng, 2048);
+    uint32_t *frame = (uint32_t *)(void *)oracle_add_patch(c, bp, 16)->bytes;
+    uint64_t end = c->code_address + c->code_len;
+    for (unsigned i = 0; i < 3; i++)
+        frame[i] = (uint32_t)oracle_integer(rng);
+    frame[3] = (uint32_t)oracle_pick_code(rng, c->code_address, end);
+    c->in.gpr[HK_RBP] = oracle_random(rng) << 32 | bp;
+}
+
 /* No host has a call of this number; the rest of RAX does not matter. */
 static void setup_kernel(struct oracle_rng *rng, struct oracle_case *c)
 {
@@ -43,6 +55,8 @@ static void setup_kernel(struct oracle_rng *rng, struct oracle_case *c)
     uint32_t number = 2000 + oracle_below(rng, 1 << 28);
     c->in.gpr[HK_RAX] = oracle_random(rng) << 32 | number;
     no_single_step(c);
+    if (c->insn.op == HK_OP_SYSENTER)
+        setup_sysenter(rng, c);
     if (c->insn.op != HK_OP_INT)
         return;
     uint32_t kind = oracle_below(rng, 8);
