@@ -21,6 +21,7 @@
 #define HK_API_KRUN_INT_H
 
 #include "base/compiler.h"
+#include "base/err.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -180,8 +181,23 @@ void hk_krun_free(struct hk_krun *ctx); /* NULL is legal */
 /* Ends the VM that runs by this number; 0, or -HK_ENOENT. In krun_start.c. */
 int hk_krun_end_running(uint32_t ctx_id);
 
-/* What this build can do. */
-bool hk_krun_has_disks(void);
+/* ------------------------------------------------------------------ */
+/* From a context to a VM                                             */
+
+struct husk_vm;
+
+/*
+ * Says all of the context to the VM. `*output` becomes a descriptor that the
+ * caller closes when the VM has ended, or stays -1. -HK_ENOENT there is no
+ * kernel; other codes with a sentence in husk_vm_error or in the log.
+ */
+int hk_krun_build(const struct hk_krun *ctx, struct husk_vm *vm,
+                  int *output) HK_MUST_CHECK;
+
+/* The kernel command line for a guest in which our init is not the first
+ * program; the caller's to free(). */
+int hk_krun_compose_cmdline(const struct hk_krun *ctx, char **out,
+                            struct hk_errmsg *err) HK_MUST_CHECK;
 
 /* ------------------------------------------------------------------ */
 /* Arguments                                                          */

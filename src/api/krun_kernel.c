@@ -10,16 +10,6 @@
 
 #include <stdlib.h>
 
-/* As soon as it is named, a raw kernel must be readable. */
-static int check_readable(const char *path)
-{
-    struct hk_os_file *file = NULL;
-    if (hk_os_file_open(path, false, &file, NULL) != 0)
-        return -HK_EINVAL;
-    hk_os_file_close(file);
-    return 0;
-}
-
 int32_t krun_set_kernel(uint32_t ctx_id, const char *kernel_path,
                         uint32_t kernel_format, const char *initramfs,
                         const char *cmdline)
@@ -33,8 +23,9 @@ int32_t krun_set_kernel(uint32_t ctx_id, const char *kernel_path,
         rc = hk_krun_copy_optional(cmdline, &texts[2]);
     if (rc == 0 && kernel_format > KRUN_KERNEL_FORMAT_IMAGE_ZSTD)
         rc = -HK_EINVAL;
-    if (rc == 0 && kernel_format == KRUN_KERNEL_FORMAT_RAW)
-        rc = check_readable(kernel_path);
+    if (rc == 0 && kernel_format == KRUN_KERNEL_FORMAT_RAW &&
+        hk_os_file_keep(kernel_path) != 0)
+        rc = -HK_EINVAL;
     if (rc == 0 && initramfs != NULL && hk_process_path_exists(initramfs) != 1)
         rc = -HK_EINVAL;
     if (rc == 0) {

@@ -10,7 +10,6 @@
 #include "base/err.h"
 #include "base/lock.h"
 #include "base/log.h"
-#include "os/event.h"
 #include "os/process.h"
 
 #include <stdio.h>
@@ -168,7 +167,7 @@ static void set_log(int fd, uint32_t level, uint32_t style, bool heed_env)
     target.is_coloured = is_coloured(style, env_style, fd);
     hk_unlock(&target.lock);
     if (old >= FIRST_OWNED_FD && old != fd)
-        hk_event_close(old);
+        hk_process_close(old);
     hk_log_set_sink(write_line, NULL);
     hk_log_set_level(chosen);
 }
@@ -186,7 +185,7 @@ int32_t krun_init_log(int target_fd, uint32_t level, uint32_t style,
         return -HK_EINVAL;
     if (style > KRUN_LOG_STYLE_NEVER || options > KRUN_LOG_OPTION_NO_ENV) {
         if (target_fd >= FIRST_OWNED_FD)
-            hk_event_close(target_fd);
+            hk_process_close(target_fd);
         return -HK_EINVAL;
     }
     set_log(target_fd == KRUN_LOG_TARGET_DEFAULT ? 2 : target_fd, level, style,

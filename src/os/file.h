@@ -48,4 +48,14 @@ int hk_os_file_pwrite(struct hk_os_file *file, const void *from, uint64_t len,
 int hk_os_file_read_all(const char *path, uint64_t max, uint8_t **out,
                         uint64_t *len, struct hk_errmsg *err) HK_MUST_CHECK;
 
+/*
+ * Keeps a regular file at hand for the rest of the process: from now on
+ * hk_os_file_read_all gives its bytes for exactly this path, wherever the path
+ * leads by then. For processes that change their root directory. Holds no
+ * descriptor, and no memory but what is read of it. The file must not shrink.
+ * Keeping a path again does nothing. Errors: -HK_EISDIR, -HK_EINVAL not a
+ * regular file, -HK_ENOMEM, the host's.
+ */
+int hk_os_file_keep(const char *path) HK_MUST_CHECK;
+
 #endif

@@ -37,6 +37,14 @@ void hk_process_print(int fd, const char *text, size_t len);
 /* Is the descriptor a terminal? */
 bool hk_process_is_terminal(int fd);
 
+/*
+ * Opens a file for writing from its beginning; makes it if it is not there.
+ * Does not wait for the reader of a FIFO: -HK_ENXIO when there is none.
+ * Errors: the system's.
+ */
+int hk_process_open_output(const char *path, int *fd) HK_MUST_CHECK;
+void hk_process_close(int fd); /* -1 is legal */
+
 /* Is there something at the path? 1, 0, or the system's error. A link that
  * leads nowhere counts as nothing. */
 int hk_process_path_exists(const char *path) HK_MUST_CHECK;

@@ -75,6 +75,10 @@ enum hk_vm_workload_flags { /* those of husk.h */
                             HK_VM_WORKLOAD_CONFIG_FILE = 2,
                             HK_VM_WORKLOAD_DHCP = 4,
                             HK_VM_WORKLOAD_ALL = 7,
+
+                            /* Not of husk.h: KRUN_* variables speak to init, as
+                               in libkrun. */
+                            HK_VM_WORKLOAD_LIBKRUN = 8,
 };
 
 /* Lists end with NULL; a list may be NULL. */

@@ -50,6 +50,11 @@ struct hk_vm_config {
     bool serial_raw; /* raw mode and end key if serial_in is a terminal */
 
     const struct hk_vm_parts *parts; /* NULL: none */
+
+    /* NULL, or called by hk_vm_start when everything is open and no thread of
+     * the VM exists; a code other than 0 ends the start. */
+    int (*before_run)(void *opaque, struct hk_errmsg *err);
+    void *before_run_opaque;
 };
 
 /* The numbers are those of enum husk_end in husk.h. */

@@ -648,6 +648,7 @@ static const char *log_of_a_failed_start(uint32_t level, uint32_t style,
     assert_int_equal(krun_init_log(fds[1], level, style, options), 0);
     uint32_t id = new_context();
     assert_int_equal(krun_set_kernel(id, "no such file", 1, NULL, NULL), 0);
+    assert_int_equal(krun_disable_implicit_console(id), 0);
     assert_true(krun_start_enter(id) < 0);
     assert_int_equal(krun_free_ctx(id), -ENOENT); /* used up */
     ssize_t len = read(fds[0], text, sizeof(text) - 1);

@@ -116,6 +116,28 @@ static void reading_past_the_end_fails(void **state)
     hk_os_file_close(file);
 }
 
+static void a_kept_file_is_read_when_it_is_gone(void **state)
+{
+    uint8_t *bytes = NULL;
+    uint64_t len = 0;
+    const char *kept = "os_file_test.kept.tmp";
+    put_file(70000);
+    assert_int_equal(rename(path, kept), 0);
+    assert_int_equal(hk_os_file_keep(kept), 0);
+    assert_int_equal(hk_os_file_keep(kept), 0);
+    (void)remove(kept);
+    assert_int_equal(hk_os_file_read_all(kept, 69999, &bytes, &len, NULL),
+                     -HK_EFBIG);
+    assert_int_equal(hk_os_file_read_all(kept, 70000, &bytes, &len, NULL), 0);
+    assert_int_equal(len, 70000);
+    assert_int_equal(bytes[69999], 69999 % 251);
+    assert_int_equal(bytes[70000], 0);
+    free(bytes);
+    assert_int_equal(hk_os_file_keep("not-there"), -HK_ENOENT);
+    assert_int_equal(hk_os_file_keep("."), -HK_EISDIR);
+    assert_int_equal(hk_os_file_keep("/dev/zero"), -HK_EINVAL);
+}
+
 static const struct CMUnitTest cases[] = {
     cmocka_unit_test_teardown(reads_whole_files_of_every_kind_of_size,
                               remove_file),
@@ -125,5 +147,6 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(names_a_missing_file),
     cmocka_unit_test_teardown(reads_and_writes_by_position, remove_file),
     cmocka_unit_test_teardown(reading_past_the_end_fails, remove_file),
+    cmocka_unit_test(a_kept_file_is_read_when_it_is_gone),
 };
 HK_TEST_MAIN(cases)

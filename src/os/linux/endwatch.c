@@ -1,6 +1,6 @@
 /*
- * Signal handlers write to an event, a thread waits for it. Handlers, not
- * blocked signals: other threads of the program would still take the signal.
+ * Signal handlers rather than blocked signals: other threads of the program,
+ * whose masks are not ours, would still take the signal.
  */
 #define _GNU_SOURCE
 #include "os/endwatch.h"
@@ -22,34 +22,48 @@ enum { END_SIGNALS = HK_COUNT(end_signals) };
 struct hk_endwatch {
     const struct hk_endwatch_events *events;
     void *opaque;
-    int foreign; /* the event that others signal, or -1 */
-    int own;     /* set by the handlers and by destroy */
     atomic_uint requests;
-    atomic_bool closing;
+    atomic_bool started;
+    bool is_ours[END_SIGNALS];
+
+    int event; /* that others signal, or -1: no thread */
+    int close; /* ends the thread */
     bool has_thread;
     pthread_t thread;
-    bool is_ours[END_SIGNALS];
 };
 
-/* Handlers have no other way to their watch. */
+/* Handlers have no other way to their watch; there are END_SIGNALS of them
+ * at most inside it, each on a thread that did not block the other. */
 static _Atomic(struct hk_endwatch *) current;
+static atomic_int inside;
+
+static void note(struct hk_endwatch *watch)
+{
+    unsigned before = atomic_fetch_add(&watch->requests, 1);
+    if (!atomic_load(&watch->started))
+        return;
+    if (before == 0)
+        watch->events->asked(watch->opaque);
+    else
+        watch->events->insisted(watch->opaque);
+}
 
 static void on_signal(int number)
 {
     int saved = errno;
     (void)number;
+    atomic_fetch_add(&inside, 1);
     struct hk_endwatch *watch = atomic_load(&current);
-    if (watch != NULL && atomic_fetch_add(&watch->requests, 1) == 0)
-        hk_event_set(watch->own);
-    else if (watch != NULL)
-        watch->events->insisted(watch->opaque);
+    if (watch != NULL)
+        note(watch);
+    atomic_fetch_sub(&inside, 1);
     errno = saved;
 }
 
 static void take_signals(struct hk_endwatch *watch)
 {
     struct sigaction ours = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-    (void)sigemptyset(&ours.sa_mask);
+    (void)sigfillset(&ours.sa_mask);
     for (int i = 0; i < (int)END_SIGNALS; i++) {
         struct sigaction now;
         watch->is_ours[i] = sigaction(end_signals[i], NULL, &now) == 0 &&
@@ -76,15 +90,10 @@ int hk_endwatch_create(int event, const struct hk_endwatch_events *events,
         return -HK_ENOMEM;
     watch->events = events;
     watch->opaque = opaque;
-    watch->foreign = event;
-    int rc = hk_event_open(&watch->own);
-    if (rc != 0) {
-        free(watch);
-        return rc;
-    }
+    watch->event = event;
+    watch->close = -1;
     struct hk_endwatch *none = NULL;
     if (!atomic_compare_exchange_strong(&current, &none, watch)) {
-        hk_event_close(watch->own);
         free(watch);
         return -HK_EBUSY;
     }
@@ -93,23 +102,34 @@ int hk_endwatch_create(int event, const struct hk_endwatch_events *events,
     return 0;
 }
 
-static void *run(void *opaque)
+static void *wait_for_event(void *opaque)
 {
     struct hk_endwatch *watch = opaque;
     hk_thread_enter("hk-endwatch");
-    bool is_own = hk_event_wait_either(watch->own, watch->foreign);
-    if (!is_own)
-        (void)atomic_fetch_add(&watch->requests, 1);
-    if (!atomic_load(&watch->closing))
-        watch->events->asked(watch->opaque);
+    if (!hk_event_wait_either(watch->close, watch->event))
+        note(watch);
     return NULL;
+}
+
+static int start_thread(struct hk_endwatch *watch)
+{
+    int rc = hk_event_open(&watch->close);
+    if (rc != 0)
+        return rc;
+    rc = -pthread_create(&watch->thread, NULL, wait_for_event, watch);
+    watch->has_thread = rc == 0;
+    return rc;
 }
 
 int hk_endwatch_start(struct hk_endwatch *watch)
 {
-    int code = pthread_create(&watch->thread, NULL, run, watch);
-    watch->has_thread = code == 0;
-    return -code;
+    int rc = watch->event >= 0 ? start_thread(watch) : 0;
+    if (rc != 0)
+        return rc;
+    atomic_store(&watch->started, true);
+    if (atomic_load(&watch->requests) != 0)
+        watch->events->asked(watch->opaque);
+    return 0;
 }
 
 void hk_endwatch_destroy(struct hk_endwatch *watch)
@@ -117,12 +137,13 @@ void hk_endwatch_destroy(struct hk_endwatch *watch)
     if (watch == NULL)
         return;
     give_signals_back(watch);
-    atomic_store(&watch->closing, true);
+    atomic_store(&current, NULL);
+    while (atomic_load(&inside) != 0)
+        hk_thread_yield(); /* a handler on another thread is nearly done */
     if (watch->has_thread) {
-        hk_event_set(watch->own);
+        hk_event_set(watch->close);
         (void)pthread_join(watch->thread, NULL);
     }
-    atomic_store(&current, NULL);
-    hk_event_close(watch->own);
+    hk_event_close(watch->close);
     free(watch);
 }

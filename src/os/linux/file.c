@@ -5,7 +5,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -172,23 +175,104 @@ static uint64_t first_room(const struct stat *info, uint64_t max)
     return size <= max ? size + 1 : FIRST_BUFFER;
 }
 
-int hk_os_file_read_all(const char *path, uint64_t max, uint8_t **out,
-                        uint64_t *len, struct hk_errmsg *err)
+static int read_path(const char *path, uint64_t max, struct buffer *buffer)
 {
     struct stat info;
     int fd = open_path(path, O_RDONLY, &info);
     if (fd < 0)
-        return describe(err, fd, path);
-
-    struct buffer buffer = {0};
+        return fd;
     int code = 0;
     if (S_ISREG(info.st_mode) && (uint64_t)info.st_size > max)
         code = -HK_EFBIG;
     if (code == 0)
-        code = grow(&buffer, first_room(&info, max));
+        code = grow(buffer, first_room(&info, max));
     if (code == 0)
-        code = read_to_end(fd, max, &buffer);
+        code = read_to_end(fd, max, buffer);
     close(fd);
+    return code;
+}
+
+/* ------------------------------------------------------------------ */
+/* Files that are kept at hand                                        */
+
+/* Never freed: `next` is set before the element can be found. */
+struct kept {
+    struct kept *next;
+    char *path;
+    void *bytes; /* a mapping; NULL: the file is empty */
+    uint64_t len;
+};
+
+static _Atomic(struct kept *) all_kept;
+
+static const struct kept *find_kept(const char *path)
+{
+    const struct kept *kept = atomic_load(&all_kept);
+    while (kept != NULL && strcmp(kept->path, path) != 0)
+        kept = kept->next;
+    return kept;
+}
+
+static int map_file(const char *path, struct kept *kept)
+{
+    struct stat info;
+    int fd = open_path(path, O_RDONLY | O_NONBLOCK, &info);
+    if (fd < 0)
+        return fd;
+    int code = S_ISREG(info.st_mode) ? 0 : -HK_EINVAL;
+    kept->len = (uint64_t)info.st_size;
+    if (code == 0 && kept->len != 0) {
+        kept->bytes = mmap(NULL, kept->len, PROT_READ, MAP_PRIVATE, fd, 0);
+        code = kept->bytes != MAP_FAILED ? 0 : -errno;
+    }
+    close(fd);
+    return code;
+}
+
+int hk_os_file_keep(const char *path)
+{
+    if (find_kept(path) != NULL)
+        return 0;
+    struct kept *kept = calloc(1, sizeof(*kept));
+    if (kept == NULL)
+        return -HK_ENOMEM;
+    kept->path = strdup(path);
+    int code = kept->path != NULL ? map_file(path, kept) : -HK_ENOMEM;
+    if (code != 0) {
+        free(kept->path);
+        free(kept);
+        return code;
+    }
+    kept->next = atomic_load(&all_kept);
+    while (!atomic_compare_exchange_weak(&all_kept, &kept->next, kept))
+        ;
+    return 0;
+}
+
+static int read_kept(const struct kept *kept, uint64_t max,
+                     struct buffer *buffer)
+{
+    if (kept->len > max)
+        return -HK_EFBIG;
+    int code = grow(buffer, kept->len);
+    if (code != 0)
+        return code;
+    if (kept->len != 0)
+        memcpy(buffer->bytes, kept->bytes, kept->len);
+    buffer->bytes[kept->len] = 0;
+    buffer->len = kept->len;
+    return 0;
+}
+
+/* ------------------------------------------------------------------ */
+
+int hk_os_file_read_all(const char *path, uint64_t max, uint8_t **out,
+                        uint64_t *len, struct hk_errmsg *err)
+{
+    struct buffer buffer = {0};
+    const struct kept *kept = find_kept(path);
+    int code = kept != NULL ? read_kept(kept, max, &buffer)
+                            : read_path(path, max, &buffer);
     if (code == 0) {
         *out = buffer.bytes;
         *len = buffer.len;

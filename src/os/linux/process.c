@@ -72,6 +72,28 @@ bool hk_process_is_terminal(int fd)
     return isatty(fd) == 1;
 }
 
+/* O_NONBLOCK only for the opening: whoever else holds a FIFO's end does not
+ * see it, and a writer that blocks is what the console's pump expects. */
+int hk_process_open_output(const char *path, int *fd)
+{
+    int opened = open(
+        path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
+        0666);
+    if (opened < 0)
+        return -errno;
+    int flags = fcntl(opened, F_GETFL);
+    if (flags >= 0)
+        (void)fcntl(opened, F_SETFL, flags & ~O_NONBLOCK);
+    *fd = opened;
+    return 0;
+}
+
+void hk_process_close(int fd)
+{
+    if (fd >= 0)
+        (void)close(fd);
+}
+
 int hk_process_path_exists(const char *path)
 {
     struct stat st;
