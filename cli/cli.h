@@ -25,6 +25,7 @@ int cli_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Sub-commands: argv[0] is the sub-command's name. */
 int cli_boot(int argc, char **argv);
 int cli_doctor(int argc, char **argv);
+int cli_kernel(int argc, char **argv);
 int cli_run(int argc, char **argv);
 int cli_version(int argc, char **argv);
 

@@ -29,6 +29,8 @@ static const struct {
     {"run", cli_run, true,
      "run [OPTIONS] ROOT [--] [COMMAND [ARG...]]\n"
      "                                      run a command whose / is ROOT"},
+    {"kernel", cli_kernel, true,
+     "kernel import|list ...           the guest kernels of this host"},
     {"doctor", cli_doctor, false,
      "doctor                           what works on this host, and why not"},
     {"version", cli_version, false,

@@ -123,10 +123,16 @@ HUSK_API size_t husk_host_cpu_features(char *text, size_t size);
 /* Guest kernels                                                      */
 
 /*
- * Makes a kernel folder at `folder` from a Debian kernel package (.deb) or an
- * unpacked one (a directory with boot/ and lib/modules/): the kernel and the
- * modules that a VM needs. Replaces a folder of the same kind; nothing is left
- * behind on failure. A sentence goes to `why` (at most `size` bytes).
+ * A kernel is named by the path of its file, by the path of a kernel folder,
+ * by the name of a kernel folder of this user or host, or by "libkrunfw" where
+ * that library is installed.
+ *
+ * Makes a kernel folder out of a Debian kernel package (.deb) or an unpacked
+ * one (a directory with boot/ and lib/modules/): the kernel and the modules
+ * that a VM needs. `folder` is a path, or a name without a slash for one below
+ * $XDG_DATA_HOME/husk/kernels; NULL is the name "default". Replaces a folder
+ * of the same kind; nothing is left behind on failure. A sentence goes to
+ * `why` (at most `size` bytes).
  */
 HUSK_API int husk_kernel_import(const char *source, const char *folder,
                                 char *why, size_t size);
@@ -134,11 +140,20 @@ HUSK_API int husk_kernel_import(const char *source, const char *folder,
 /*
  * The kernel used when none is given: HUSK_KERNEL, an installed libkrunfw,
  * then the folder "default" below $XDG_DATA_HOME/husk/kernels and
- * /usr/share/husk/kernels. Its path, cut to `size`; -ENOENT and a sentence
- * when there is none.
+ * /usr/share/husk/kernels. Its name; -ENAMETOOLONG when it does not fit into
+ * `size`; -ENOENT and a sentence when there is none.
  */
 HUSK_API int husk_kernel_default(char *path, size_t size, char *why,
                                  size_t why_size);
+
+/*
+ * Calls `fn` with the path of each kernel folder of this user and host and the
+ * release of the kernel in it, until it returns something other than 0, which
+ * is then the result. Both are borrowed for the call.
+ */
+HUSK_API int husk_kernel_list(int (*fn)(void *opaque, const char *path,
+                                        const char *release),
+                              void *opaque);
 
 /* ------------------------------------------------------------------ */
 /* A VM: create and configure                                         */

@@ -20,6 +20,7 @@ static int parse_packed(struct hk_unpack *job, struct hk_image *image,
 {
     uint64_t size;
     int rc = hk_unpack_run(job, &image->unpacked, &size, err);
+    image->unpacked_size = rc == 0 ? size : 0;
     if (rc)
         return rc;
     image->packing = job->packing->name;

@@ -63,7 +63,8 @@ struct hk_image {
     uint8_t setup[HK_IMAGE_SETUP_END - HK_IMAGE_SETUP_AT];
     uint32_t setup_size; /* 0: no setup header */
 
-    uint8_t *unpacked; /* owned; NULL when not packed */
+    uint8_t *unpacked;      /* owned; NULL when not packed */
+    uint64_t unpacked_size; /* bytes: an ELF file */
 };
 
 /*
