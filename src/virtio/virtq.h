@@ -20,6 +20,7 @@
 
 #include "base/compiler.h"
 #include "base/err.h"
+#include "base/iov.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -29,12 +30,6 @@ enum { HK_VIRTQ_SIZE_MAX = 1024 };
 
 struct hk_virtq;
 struct hk_chain;
-
-/* Host memory of the guest, valid until the chain is pushed. */
-struct hk_iov {
-    uint8_t *base;
-    size_t len;
-};
 
 /*
  * 1: *out is the next buffer, the queue's until it is pushed (never more than
@@ -107,7 +102,8 @@ size_t hk_chain_write_at(struct hk_chain *chain, uint64_t at, const void *from,
 /*
  * For moving data without a copy in between: fills `iov` with at most `max`
  * pieces of the next `len` bytes of the part, in order, and moves on by what
- * they hold; returns how many pieces. Bytes read this way may change under
+ * they hold; returns how many pieces. The pieces are the guest's memory, valid
+ * until the chain is pushed. Bytes read this way may change under
  * the reader at any time.
  *
  * After the host wrote through pieces of the writable part, the device calls
