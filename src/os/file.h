@@ -3,7 +3,7 @@
  * or length surprises: they are given to the host as they are.
  * Twins: linux/file.c.
  *
- * Threads: any; one open file may be read by several threads at once, but
+ * Threads: any; one open file may be used by several threads at once, but
  * close needs the others to be done.
  * Every function that takes `err` fills it with one sentence that names the
  * path; `err` may be NULL.
@@ -13,6 +13,7 @@
 
 #include "base/compiler.h"
 #include "base/err.h"
+#include "base/iov.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -27,6 +28,39 @@ int hk_os_file_open(const char *path, bool writable, struct hk_os_file **out,
                     struct hk_errmsg *err) HK_MUST_CHECK;
 void hk_os_file_close(struct hk_os_file *file); /* NULL is legal */
 
+/* How hk_os_file_open_as opens. */
+enum {
+    HK_OS_FILE_WRITE = 1,
+    /* Past the host's page cache where request and file system allow it; what
+     * they do not allow goes through the cache. */
+    HK_OS_FILE_DIRECT = 2,
+    /* For a name that came from a file: a regular file only, no symbolic link
+     * as its last part; anything else is -HK_EPERM or -HK_ELOOP. */
+    HK_OS_FILE_PLAIN = 4,
+};
+
+int hk_os_file_open_as(const char *path, unsigned flags,
+                       struct hk_os_file **out,
+                       struct hk_errmsg *err) HK_MUST_CHECK;
+
+/* Which file it is: the numbers that stat gives. */
+struct hk_os_file_id {
+    uint64_t device;
+    uint64_t special; /* of a block device: its own number */
+    uint64_t inode;
+    bool is_block_device;
+};
+int hk_os_file_id(struct hk_os_file *file,
+                  struct hk_os_file_id *id) HK_MUST_CHECK;
+
+/*
+ * Keeps others from writing the file, and, when `writing`, from using it at
+ * all, for as long as it is open here. Only those who ask are kept out; on
+ * Linux the locks are those that QEMU takes on disk images. -HK_EBUSY taken;
+ * -HK_ENOTSUP the file system has no locks.
+ */
+int hk_os_file_lock(struct hk_os_file *file, bool writing) HK_MUST_CHECK;
+
 /* Bytes in a regular file or on a block device. */
 int hk_os_file_size(struct hk_os_file *file, uint64_t *size) HK_MUST_CHECK;
 
@@ -38,6 +72,26 @@ int hk_os_file_pread(struct hk_os_file *file, void *to, uint64_t len,
                      uint64_t offset) HK_MUST_CHECK;
 int hk_os_file_pwrite(struct hk_os_file *file, const void *from, uint64_t len,
                       uint64_t offset) HK_MUST_CHECK;
+
+/* The same from and to several pieces. */
+int hk_os_file_preadv(struct hk_os_file *file, const struct hk_iov *iov,
+                      size_t count, uint64_t offset) HK_MUST_CHECK;
+int hk_os_file_pwritev(struct hk_os_file *file, const struct hk_iov *iov,
+                       size_t count, uint64_t offset) HK_MUST_CHECK;
+
+/* What was written is on stable storage afterwards. */
+int hk_os_file_flush(struct hk_os_file *file) HK_MUST_CHECK;
+
+/*
+ * Makes a range read as zeroes without writing them: `punch` gives its space
+ * back, otherwise it stays reserved. Never changes the size. -HK_ENOTSUP the
+ * file system cannot.
+ */
+int hk_os_file_zero(struct hk_os_file *file, uint64_t offset, uint64_t len,
+                    bool punch) HK_MUST_CHECK;
+
+/* Lets a host that asks for it keep holes in the file. */
+int hk_os_file_allow_holes(struct hk_os_file *file) HK_MUST_CHECK;
 
 /*
  * Reads all of a file, pipe or device up to its end. The buffer is the
