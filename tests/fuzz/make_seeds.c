@@ -1,7 +1,10 @@
 /*
  * Writes seeds of fuzz targets below the folder given (usually tests/corpus):
- * small kernels in every format and compression, and virtqueues.
+ * here small kernels in every format and compression, and virtqueues;
+ * make_disk_seeds.c has the images.
  */
+#include "make_seeds.h"
+
 #include "../unit/make_kernel.h"
 
 static const char *root;
@@ -114,5 +117,6 @@ int main(int argc, char **argv)
     save_rings("put-back", 2 | 16, true);
     free(elf.bytes);
     free(two.bytes);
+    make_disk_seeds(root);
     return 0;
 }
