@@ -183,6 +183,8 @@ void hk_vhost_reset(struct hk_vhost *host)
 {
     hk_assert(!host->resetting);
     host->resetting = true;
+    if (host->active && !host->broken && host->dev->ops->leave != NULL)
+        host->dev->ops->leave(host->dev);
     for (uint32_t i = 0; i < host->dev->info.queue_count; i++)
         if (host->queues[i] != NULL)
             hk_virtq_stop(host->queues[i]);

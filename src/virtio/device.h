@@ -18,6 +18,9 @@
  *   config    optional: the driver wrote bytes of the configuration space;
  *             they are not stored unless the device does it with
  *             hk_vdev_set_config.
+ *   leave     optional: a reset is about to come, the queues are still live.
+ *             For what the driver counts as done by then: output of programs.
+ *             Does not block.
  *   reset     the driver (or the end of the VM) starts over: the device
  *             finishes or abandons what is in flight, pushes nothing any
  *             more, forgets the guest's state and then calls
@@ -26,7 +29,8 @@
  *   drain     optional: the guest has ended by itself. Take what the driver
  *             has made available for output and bring it to the host (console
  *             output, unwritten data), as far as that works without the
- *             guest. May block for a bounded time.
+ *             guest. May block for a bounded time. A device with `leave` is
+ *             also drained when it is not active, or broken.
  *   destroy   after reset_done, or never activated.
  */
 #ifndef HK_VIRTIO_DEVICE_H
@@ -61,6 +65,7 @@ struct hk_vdev_ops {
     void (*kick)(struct hk_vdev *dev, uint32_t index);
     void (*config)(struct hk_vdev *dev, uint32_t offset, const uint8_t *bytes,
                    uint32_t len);
+    void (*leave)(struct hk_vdev *dev);
     void (*reset)(struct hk_vdev *dev);
     void (*drain)(struct hk_vdev *dev);
     void (*destroy)(struct hk_vdev *dev);

@@ -740,7 +740,8 @@ void hk_vmmio_quiesce(struct hk_vmmio *t, bool drain)
     /* The driver's last kicks, and writes whose vCPU no longer waits. */
     for (int i = 0; i < QUIESCE_ROUNDS && atomic_load(&host->posts) != 0; i++)
         hk_loop_step(dev->loop);
-    if (drain && host->active && !host->resetting && !host->broken &&
+    bool is_live = host->active && !host->resetting && !host->broken;
+    if (drain && (is_live || dev->ops->leave != NULL) &&
         dev->ops->drain != NULL)
         dev->ops->drain(dev);
     if (host->active && !host->resetting)
