@@ -120,6 +120,7 @@ int main(int argc, char **argv)
     if (hk_plan_finish(&hk_config, user != NULL ? user->home : "/root") != 0)
         hk_fail("there is no memory for the configuration", "", 0);
     name_host();
+    hk_seal_root(&hk_config);
     hk_net_start((hk_config.flags & HK_CFG_DHCP) != 0);
     hk_end(&hk_config, hk_run(&hk_config, user));
 }

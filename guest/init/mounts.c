@@ -6,6 +6,8 @@
  */
 #include "sys.h"
 
+#include "wire/init_config.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -99,6 +101,12 @@ void hk_mount_system(void)
     (void)mount(NULL, "/", NULL, MS_REC | MS_SHARED, NULL);
 }
 
+void hk_seal_root(const struct hk_config *config)
+{
+    if ((config->flags & HK_CFG_READ_ONLY) != 0 && !config->has_root)
+        (void)mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL);
+}
+
 void hk_load_modules(const struct hk_strv *modules)
 {
     for (size_t i = 0; i < modules->count; i++) {
@@ -166,8 +174,11 @@ void hk_mount_root(const struct hk_config *config)
 {
     if (!config->has_root)
         return;
+    struct hk_mount root = config->root;
+    if ((config->flags & HK_CFG_READ_ONLY) != 0)
+        root.read_only = true;
     (void)mkdir(NEW_ROOT, 0755);
-    if (mount_one(&config->root, NEW_ROOT) != 0)
+    if (mount_one(&root, NEW_ROOT) != 0)
         hk_fail("cannot mount the root file system ", config->root.source,
                 errno);
 }

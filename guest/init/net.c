@@ -2,6 +2,7 @@
 #include "sys.h"
 
 #include "dhcp.h"
+#include "plan.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,7 +10,7 @@
 #include <net/route.h>
 #include <netinet/in.h>
 #include <poll.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/random.h>
@@ -166,12 +167,41 @@ static void configure_eth0(int fd)
         close(client);
 }
 
+/*
+ * A kernel that hands sockets over to the host (tsi_hijack) wants an interface
+ * with an address other than loopback's, or programs think there is no
+ * network.
+ */
+static void add_dummy(int fd)
+{
+    struct ifreq request;
+
+    if (!bring_up(fd, "dummy0"))
+        return;
+    name_request(&request, "dummy0");
+    request.ifr_addr = internet(0xcb007101); /* 203.0.113.1 */
+    (void)ioctl(fd, SIOCSIFADDR, &request);
+    request.ifr_netmask = internet(0xffffff00);
+    (void)ioctl(fd, SIOCSIFNETMASK, &request);
+}
+
+static bool is_hijacked(void)
+{
+    size_t size;
+    char *line = hk_read_file("/proc/cmdline", 65536, &size);
+    bool found = line != NULL && hk_plan_has_word(line, "tsi_hijack");
+    free(line);
+    return found;
+}
+
 void hk_net_start(bool dhcp)
 {
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return;
     (void)bring_up(fd, "lo");
+    if (is_hijacked())
+        add_dummy(fd);
     if (dhcp)
         configure_eth0(fd);
     close(fd);

@@ -191,3 +191,17 @@ int hk_plan_finish(struct hk_config *config, const char *home)
         rc = hk_env_default(&config->env, "TERM", "xterm");
     return rc;
 }
+
+bool hk_plan_has_word(const char *line, const char *word)
+{
+    while (*line != '\0') {
+        size_t len = strcspn(line, " \n");
+        if (len == 2 && memcmp(line, "--", 2) == 0)
+            return false;
+        if (len == strlen(word) && memcmp(line, word, len) == 0)
+            return true;
+        line += len;
+        line += *line != '\0';
+    }
+    return false;
+}

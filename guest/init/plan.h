@@ -28,4 +28,7 @@ int hk_plan_take_spec(struct hk_config *config, const struct hk_spec *spec);
 /* Defaults for what nobody said, after all else. `home` may be "". */
 int hk_plan_finish(struct hk_config *config, const char *home);
 
+/* True when the word stands in the kernel's command line before "--". */
+bool hk_plan_has_word(const char *line, const char *word);
+
 #endif

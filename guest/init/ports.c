@@ -9,7 +9,6 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -55,24 +54,6 @@ static void read_name(const char *device, char *name, size_t size)
     name[strcspn(name, "\n")] = '\0';
 }
 
-/* Right after it was opened a port may not know yet that the host's side is
- * open, and would take that for the end. */
-static void wait_for_host(int fd)
-{
-    struct pollfd slot = {.fd = fd, .events = POLLOUT};
-    if (poll(&slot, 1, 0) < 0 || (slot.revents & POLLHUP) == 0)
-        return;
-    int epoll = epoll_create1(EPOLL_CLOEXEC);
-    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET};
-    if (epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) != 0)
-        return;
-    do {
-        if (epoll_wait(epoll, &event, 1, PATIENCE_MS) <= 0)
-            break;
-    } while ((event.events & EPOLLHUP) != 0);
-    close(epoll);
-}
-
 static void open_port(struct hk_port_wish *wish, const char *device)
 {
     char path[320];
@@ -80,7 +61,6 @@ static void open_port(struct hk_port_wish *wish, const char *device)
     wish->fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
     if (wish->fd < 0)
         hk_fail("cannot open the console port ", wish->name, errno);
-    wait_for_host(wish->fd);
 }
 
 static void look_around(struct hk_port_wish *wish, size_t count, uint32_t flags)

@@ -49,6 +49,9 @@ void hk_mount_system(void);
 void hk_mount_volumes(const struct hk_config *config);
 void hk_mount_tmpfs(const struct hk_strv *folders);
 
+/* Makes a root that was there from the start read-only, if it shall be. */
+void hk_seal_root(const struct hk_config *config);
+
 /* Leaves no dirty file system behind. */
 void hk_unmount_all(const struct hk_config *config);
 

@@ -80,11 +80,25 @@ processes_left_behind_do_not_delay_the_end() {
     shell 7 'busybox sleep 1000 & (trap "" TERM; busybox sleep 1000) & exit 7'
 }
 
-tap_plan 6
+a_stock_kernels_modules_are_loaded() {
+    need_kernel cloud bzimage
+    folder=$tap_folder/folder
+    "$HUSK" kernel import "$kernels/cloud/package.deb" "$folder"
+    shell 0 'busybox cat /proc/modules; busybox ls /modules' \
+        "kernel=$folder,mmio,console,blk,net,vsock,fs,rng,overlay"
+    for name in virtio_mmio virtio_console virtio_blk virtio_net \
+        vmw_vsock_virtio_transport virtiofs virtio_rng overlay; do
+        grep -q "^$name " "$log"
+    done
+    ! grep -q 'ko$' "$log" # their files are gone
+}
+
+tap_plan 7
 tap_case the_status_is_the_commands
 tap_case what_cannot_run_has_a_sentence_and_its_status
 tap_case a_failed_setup_is_125
 tap_case the_command_finds_the_system_it_expects
 tap_case output_before_the_end_is_complete
 tap_case processes_left_behind_do_not_delay_the_end
+tap_case a_stock_kernels_modules_are_loaded
 tap_end

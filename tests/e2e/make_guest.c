@@ -7,12 +7,14 @@
  *     flags=NUMBER                enum hk_cfg_flags
  *     rows=N,M                    the size of the terminal
  *     root=TYPE,SOURCE[,OPTIONS]  root record;  mount=TYPE,SOURCE,TARGET
- *     module=FILE                 a kernel module, loaded in this order
+ *     kernel=FOLDER,NAME,...      the modules for these functions out of a
+ *                                 kernel folder
  *     file=SOURCE:PATH            a file in the archive, with mode 755
  *     dir=PATH                    a folder in the archive
  */
 #include "guest/init_config.h"
 #include "guest/initramfs.h"
+#include "guest/kernel_folder.h"
 #include "os/file.h"
 #include "wire/init_config.h"
 
@@ -42,14 +44,27 @@ static void add_file(const char *source, const char *path)
     free(data);
 }
 
-static void add_module(const char *source)
+static void add_modules(char *text)
 {
-    char path[256];
-    const char *name = strrchr(source, '/');
-    name = name != NULL ? name + 1 : source;
-    snprintf(path, sizeof(path), "/modules/%s", name);
-    add_file(source, path + 1);
-    hk_init_config_add_text(&config, HK_CFG_MODULE, path);
+    struct hk_kernel_folder *folder;
+    struct hk_errmsg err;
+    uint32_t functions = 0;
+
+    char *names = strchr(text, ',');
+    while (names != NULL) {
+        *names++ = '\0';
+        size_t len = strcspn(names, ",");
+        uint32_t bit = hk_kernel_function_find(names, len);
+        if (bit == 0)
+            fail(names, "no such function");
+        functions |= bit;
+        names = names[len] == ',' ? names + len : NULL;
+    }
+    if (hk_kernel_folder_open(text, &folder, &err) != 0 ||
+        hk_kernel_folder_add_modules(folder, functions, &archive, &config,
+                                     &err) != 0)
+        fail(text, err.text);
+    hk_kernel_folder_close(folder);
 }
 
 /* Splits at commas, in place. */
@@ -111,8 +126,8 @@ static void add_word(char *word)
         add_mount(HK_CFG_ROOT, value);
     } else if (strcmp(word, "mount") == 0) {
         add_mount(HK_CFG_MOUNT, value);
-    } else if (strcmp(word, "module") == 0) {
-        add_module(value);
+    } else if (strcmp(word, "kernel") == 0) {
+        add_modules(value);
     } else if (strcmp(word, "dir") == 0) {
         hk_initramfs_add_dir(&archive, value, 0755);
     } else if (strcmp(word, "file") == 0 && colon != NULL) {

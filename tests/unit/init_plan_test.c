@@ -195,6 +195,15 @@ static void the_file_wins_over_arguments_alone(void **state)
     assert_string_equal(config.args.v[1], "2");
 }
 
+static void words_of_the_kernel_end_at_two_dashes(void **state)
+{
+    static const char line[] = "quiet tsi_hijack_unix x -- tsi_hijack\n";
+    assert_true(hk_plan_has_word(line, "quiet"));
+    assert_true(hk_plan_has_word("tsi_hijack\n", "tsi_hijack"));
+    assert_false(hk_plan_has_word(line, "tsi_hijack"));
+    assert_false(hk_plan_has_word("", "tsi_hijack"));
+}
+
 /* ------------------------------------------------------------------ */
 
 static const char passwd[] = "root:x:0:0:root:/root:/bin/sh\n"
@@ -372,6 +381,7 @@ static const struct CMUnitTest cases[] = {
     CASE(command_and_folder_win_over_the_file),
     CASE(arguments_alone_are_a_command_without_a_file),
     CASE(the_file_wins_over_arguments_alone),
+    CASE(words_of_the_kernel_end_at_two_dashes),
     CASE(a_name_brings_its_groups_and_home),
     CASE(a_number_is_looked_up_too),
     CASE(a_name_of_digits_goes_before_a_number),
