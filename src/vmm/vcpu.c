@@ -104,9 +104,14 @@ void hk_vcpu_startup_state(struct hk_vcpu_state *state, uint8_t vector)
         LDT = 0x82,
         TSS = 0x8b,
     };
-    memset(state, 0, sizeof(*state));
+    memset(state->gpr, 0, sizeof(state->gpr));
+    memset(state->dr, 0, sizeof(state->dr));
+    state->rip = 0;
     state->rflags = 2;
-    state->cr0 = 0x60000010; /* CD, NW, ET: SDM 3, table "INIT" */
+    /* CD and NW stay as they are: SDM 3, table "INIT". */
+    state->cr0 = (state->cr0 & 0x60000000) | 0x10;
+    state->cr2 = state->cr3 = state->cr4 = state->cr8 = 0;
+    state->efer = 0;
     state->cs = real_mode_segment(CODE);
     state->cs.selector = (uint16_t)(vector << 8);
     state->cs.base = (uint64_t)vector << 12;
@@ -114,15 +119,9 @@ void hk_vcpu_startup_state(struct hk_vcpu_state *state, uint8_t vector)
         real_mode_segment(DATA);
     state->ldtr = real_mode_segment(LDT);
     state->tr = real_mode_segment(TSS);
-    state->gdtr.limit = state->idtr.limit = 0xffff;
+    state->gdtr = state->idtr = (struct hk_table_reg){.limit = 0xffff};
     state->dr[6] = 0xffff0ff0;
     state->dr[7] = 0x400;
-    state->xcr0 = 1;
-    state->pat = 0x0007040600070406;
-    state->fxsave[0] = 0x7f; /* FCW 0x037f */
-    state->fxsave[1] = 0x03;
-    state->fxsave[24] = 0x80; /* MXCSR 0x1f80 */
-    state->fxsave[25] = 0x1f;
 }
 
 static void apply_init(struct hk_vm_vcpu *vcpu)
@@ -142,8 +141,9 @@ static void apply_sipi(struct hk_vm_vcpu *vcpu, uint8_t vector)
     if (atomic_load(&vcpu->mode) != HK_VCPU_WAITING)
         return; /* the second of a pair, or a stray one */
     struct hk_vcpu_state state;
+    int rc = hv_of(vcpu)->vcpu_get_state(vcpu->hv, &state);
     hk_vcpu_startup_state(&state, vector);
-    if (hv_of(vcpu)->vcpu_set_state(vcpu->hv, &state) != 0) {
+    if (rc != 0 || hv_of(vcpu)->vcpu_set_state(vcpu->hv, &state) != 0) {
         HK_LOG_E("vCPU %u: the back end refused the start-up state",
                  vcpu->index);
         hk_vm_end(vcpu->vm, HK_END_FAILED, 0, NULL);

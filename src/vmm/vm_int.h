@@ -129,8 +129,9 @@ void hk_vcpu_fini(struct hk_vm_vcpu *vcpu);
 void hk_vcpu_main(void *vcpu); /* the thread */
 /* Makes the vCPU's thread see vm->stopping. Any thread. */
 void hk_vcpu_stop(struct hk_vm_vcpu *vcpu);
-/* The state after INIT and a start-up IPI with this vector: real mode at
- * vector << 12. */
+/* From the state before INIT that after it and a start-up IPI with this vector:
+ * real mode at vector << 12. What INIT leaves alone stays: x87, SSE, XCR0, PAT
+ * and the other MSRs but EFER. */
 void hk_vcpu_startup_state(struct hk_vcpu_state *state, uint8_t vector);
 
 /* life.c: the VM shall end. The first reason counts. Any thread, also with a

@@ -381,6 +381,7 @@ static bool take_orders(struct metal_cpu *c)
         hk_lapic_reset(c->apic, true);
     if (sipi >= 0) {
         struct hk_vcpu_state s;
+        hk_cpu_get_state(c->cpu, &s);
         hk_vcpu_startup_state(&s, (uint8_t)sipi);
         if (hk_cpu_set_state(c->cpu, &s) != 0)
             finish(c->m, 125);
