@@ -9,6 +9,7 @@
 
 #include <getopt.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -144,6 +145,22 @@ static struct oracle_totals *make_totals(uint32_t jobs)
     return totals;
 }
 
+/* A process stays on the CPU it begins on: one for each. */
+static void choose_cpu(uint32_t job)
+{
+    cpu_set_t all, one;
+    CPU_ZERO(&all);
+    CPU_ZERO(&one);
+    if (sched_getaffinity(0, sizeof(all), &all) != 0 || CPU_COUNT(&all) == 0)
+        return;
+    int left = (int)job % CPU_COUNT(&all);
+    int cpu = 0;
+    while (!CPU_ISSET((unsigned)cpu, &all) || left-- > 0)
+        cpu++;
+    CPU_SET((unsigned)cpu, &one);
+    (void)sched_setaffinity(0, sizeof(one), &one);
+}
+
 static int run_job(const struct arguments *a, uint32_t job,
                    struct oracle_totals *totals)
 {
@@ -152,6 +169,7 @@ static int run_job(const struct arguments *a, uint32_t job,
     options.first += job;
     options.stride = a->jobs;
     options.count = options.count > job ? options.count - job : 0;
+    choose_cpu(job);
     if (oracle_vdso_can_exchange())
         (void)oracle_vdso_exchange();
     if (oracle_open(&why) < 0) {
