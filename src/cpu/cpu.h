@@ -85,6 +85,9 @@ struct hk_cpu_config {
     uint32_t vcpu_count;
     uint64_t tsc_hz; /* rate of host->tsc, not 0 */
     bool tell_safe;  /* say "not vulnerable": see SECURITY.md */
+    /* Offer protection keys for user and supervisor pages. PKRU is no XSAVE
+     * component here, which kernels that switch processes expect. */
+    bool protection_keys;
     /* Memory for decoded code of each vCPU; when it is full, all of it is
      * dropped. 0: the default, enough for a distribution's boot. Raised to a
      * least size of 256 KiB. */

@@ -103,6 +103,8 @@ enum {
 #define HK_CR4_OSXSAVE (1ull << 18)
 #define HK_CR4_SMEP (1ull << 20)
 #define HK_CR4_SMAP (1ull << 21)
+#define HK_CR4_PKE (1ull << 22)
+#define HK_CR4_PKS (1ull << 24)
 
 #define HK_EFER_SCE (1ull << 0)
 #define HK_EFER_LME (1ull << 8)
@@ -256,6 +258,7 @@ struct hk_msrs {
     uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
     uint64_t pat, tsc_aux, tsc_adjust, misc_enable, spec_ctrl;
     uint64_t kvm_system_time, kvm_wall_clock;
+    uint64_t pkrs;
 };
 
 struct hk_code_cache; /* block.c */
@@ -293,6 +296,7 @@ struct hk_cpu {
     uint64_t cr0, cr2, cr3, cr4, xcr0;
     uint64_t dr[8];
     struct hk_msrs msr;
+    uint32_t pkru;    /* rights of user pages by their key */
     uint8_t dbg_hits; /* data breakpoints that this instruction has hit */
     bool dbg_detect;  /* the pending #DB is DR7.GD's */
     bool dbg_keep_rf; /* RF was loaded by this very instruction */

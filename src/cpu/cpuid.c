@@ -175,6 +175,10 @@ static void structured(const struct query *q, uint32_t r[4])
     if (q->subleaf != 0)
         return;
     offer(leaf7, HK_COUNT(leaf7), r);
+    if (q->m->config.protection_keys)
+        r[ECX] |= 1u << 3 | 1u << 31; /* PKU, PKS */
+    if (q->c != NULL && (q->c->cr4 & HK_CR4_PKE) != 0)
+        r[ECX] |= 1u << 4; /* OSPKE */
     if (q->m->config.tell_safe)
         r[EDX] |= 1u << 29; /* ARCH_CAPABILITIES */
 }

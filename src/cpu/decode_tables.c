@@ -225,6 +225,11 @@ static const entry reg_01_2[8] = {
     [0] = FORK(PREFIX, xgetbv), [1] = FORK(PREFIX, xsetbv),
 };
 static const entry reg_01_3[8] = {[1] = FORK(PREFIX, vmmcall)};
+static const entry rdpkru[4] = {M(RDPKRU, NO, NO, NO, 0)};
+static const entry wrpkru[4] = {M(WRPKRU, NO, NO, NO, 0)};
+static const entry reg_01_5[8] = {
+    [6] = FORK(PREFIX, rdpkru), [7] = FORK(PREFIX, wrpkru),
+};
 static const entry reg_01_7[8] = {
     [0] = M(SWAPGS, NO, NO, NO, O64), [1] = M(RDTSCP, NO, NO, NO, 0),
 };
@@ -233,10 +238,11 @@ BY_MOD(op_01_0, M(SGDT, Ms, NO, NO, F64), FORK(RM, reg_01_0));
 BY_MOD(op_01_1, M(SIDT, Ms, NO, NO, F64), FORK(RM, reg_01_1));
 BY_MOD(op_01_2, M(LGDT, Ms, NO, NO, F64), FORK(RM, reg_01_2));
 BY_MOD(op_01_3, M(LIDT, Ms, NO, NO, F64), FORK(RM, reg_01_3));
+BY_MOD(op_01_5, UD, FORK(RM, reg_01_5));
 BY_MOD(op_01_7, M(INVLPG, M0, NO, NO, 0), FORK(RM, reg_01_7));
 static const entry grp7_01[8] = {
     FORK(MOD, op_01_0), FORK(MOD, op_01_1), FORK(MOD, op_01_2),
-    FORK(MOD, op_01_3), M(SMSW, EvMw, NO, NO, 0), UD,
+    FORK(MOD, op_01_3), M(SMSW, EvMw, NO, NO, 0), FORK(MOD, op_01_5),
     M(LMSW, Ew, NO, NO, 0), FORK(MOD, op_01_7),
 };
 

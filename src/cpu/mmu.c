@@ -30,7 +30,7 @@
 #define PTE_ADDR 0x000ffffffffff000ull
 
 /* Error code of #PF. */
-enum { PF_P = 1, PF_W = 2, PF_U = 4, PF_RSVD = 8, PF_ID = 16 };
+enum { PF_P = 1, PF_W = 2, PF_U = 4, PF_RSVD = 8, PF_ID = 16, PF_PK = 32 };
 
 struct walk {
     struct hk_cpu *c;
@@ -79,6 +79,22 @@ static bool is_allowed(const struct walk *w)
     if (!user_page)
         return true;
     return w->fetch ? (w->c->cr4 & HK_CR4_SMEP) == 0 : !w->no_user_data;
+}
+
+/* PF_PK when the protection key of the leaf forbids a data access. The rights
+ * registers have two bits for each key: no access, no writes. */
+static uint32_t key_error(const struct walk *w, uint64_t leaf)
+{
+    const struct hk_cpu *c = w->c;
+    bool user_page = (w->rights & PTE_US) != 0;
+    uint64_t on = c->cr4 & (user_page ? HK_CR4_PKE : HK_CR4_PKS);
+    if (hk_likely(on == 0) || w->fetch || !hk_is_long(c))
+        return 0;
+    uint64_t rights = user_page ? c->pkru : c->msr.pkrs;
+    unsigned key = rights >> (leaf >> 59 & 15) * 2 & 3;
+    bool writes_count = w->user || (c->cr0 & HK_CR0_WP) != 0;
+    bool bad = (key & 1) != 0 || ((key & 2) != 0 && w->write && writes_count);
+    return bad ? PF_PK : 0;
 }
 
 /* A table entry in guest RAM. */
@@ -179,7 +195,9 @@ HK_INLINE enum step entry64(struct walk *w, uint64_t gpa, unsigned level,
     w->rights &= e;
     w->nx |= e;
     if (*leaf && hk_unlikely(!is_allowed(w)))
-        return fault(w, PF_P);
+        return fault(w, PF_P | key_error(w, e));
+    if (*leaf && hk_unlikely(key_error(w, e) != 0))
+        return fault(w, PF_P | PF_PK);
     if (hk_unlikely(!mark64(w, &s, e, *leaf ? leaf_bits(w) : PTE_A))) {
         w->rights = rights;
         w->nx = nx;

@@ -29,6 +29,7 @@ enum {
     MSR_MCG_STATUS = 0x17a,
     MSR_PAT = 0x277,
     MSR_TSC_DEADLINE = 0x6e0,
+    MSR_PKRS = 0x6e1,
     MSR_X2APIC_FIRST = 0x800,
     MSR_X2APIC_LAST = 0x8ff,
     MSR_EFER = 0xc0000080,
@@ -186,6 +187,9 @@ bool hk_msr_read(struct hk_cpu *c, uint32_t msr, uint64_t *value)
     case MSR_GS_BASE:
         *value = c->seg[HK_SEG_GS].base;
         return true;
+    case MSR_PKRS:
+        *value = c->msr.pkrs;
+        return c->machine->config.protection_keys || refuse(c, "read", msr);
     case MSR_ARCH_CAPABILITIES:
         *value = hk_msr_arch_capabilities(c->machine);
         return c->machine->config.tell_safe || refuse(c, "read", msr);
@@ -259,6 +263,15 @@ static bool write_pat(struct hk_cpu *c, uint64_t value)
     return true;
 }
 
+static bool write_pkrs(struct hk_cpu *c, uint64_t value)
+{
+    if (!c->machine->config.protection_keys || value >> 32 != 0)
+        return refuse(c, "write", MSR_PKRS);
+    c->msr.pkrs = value;
+    hk_tlb_flush_all(c);
+    return true;
+}
+
 static bool write_base(struct hk_cpu *c, uint32_t msr, unsigned seg,
                        uint64_t value)
 {
@@ -300,6 +313,8 @@ bool hk_msr_write(struct hk_cpu *c, uint32_t msr, uint64_t value)
     case MSR_MISC_ENABLE:
         c->msr.misc_enable = value & ~MISC_ENABLE_RO;
         return true;
+    case MSR_PKRS:
+        return write_pkrs(c, value);
     case MSR_FS_BASE:
         return write_base(c, msr, HK_SEG_FS, value);
     case MSR_GS_BASE:

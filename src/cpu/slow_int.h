@@ -229,7 +229,7 @@ bool hk_kvmclock_write(struct hk_cpu *c, uint32_t msr, uint64_t value);
 void hk_kvmclock_update(struct hk_cpu *c);
 
 /* CR4 bits that CPUID offers. */
-uint64_t hk_cr4_allowed(void);
+uint64_t hk_cr4_allowed(const struct hk_cpu_machine *m);
 
 /* ---- system registers, shared with state.c ------------------------------ */
 
@@ -277,6 +277,8 @@ HK_SLOW(rdmsr);
 HK_SLOW(wrmsr);
 HK_SLOW(xgetbv);
 HK_SLOW(xsetbv);
+HK_SLOW(rdpkru);
+HK_SLOW(wrpkru);
 HK_SLOW(stac);
 HK_SLOW(clac);
 HK_SLOW(bound);

@@ -47,6 +47,7 @@ void hk_cpu_reset(struct hk_cpu *c)
     memset(&c->msr, 0, sizeof(c->msr));
     c->msr.pat = 0x0007040600070406ull;
     c->msr.misc_enable = 1;
+    c->pkru = 0;
     c->phys_mask = (1ull << HK_PHYS_BITS) - 1;
     c->r[HK_RDX] = 0x600;
     hk_fp_reset(c, false);
@@ -94,7 +95,8 @@ void hk_cpu_get_state(struct hk_cpu *c, struct hk_vcpu_state *s)
 
 /* ---- writing ------------------------------------------------------------ */
 
-static bool controls_possible(const struct hk_vcpu_state *s)
+static bool controls_possible(const struct hk_cpu *c,
+                              const struct hk_vcpu_state *s)
 {
     bool pe = (s->cr0 & HK_CR0_PE) != 0, pg = (s->cr0 & HK_CR0_PG) != 0;
     bool lme = (s->efer & HK_EFER_LME) != 0;
@@ -103,7 +105,7 @@ static bool controls_possible(const struct hk_vcpu_state *s)
     uint64_t efer = HK_EFER_SCE | HK_EFER_LME | HK_EFER_LMA | HK_EFER_NXE;
     if (s->cr0 >> 32 != 0 || (pg && !pe) || (s->efer & ~efer) != 0)
         return false;
-    if ((s->cr4 & ~hk_cr4_allowed()) != 0)
+    if ((s->cr4 & ~hk_cr4_allowed(c->machine)) != 0)
         return false;
     if (lma != (lme && pg) || (lma && !pae))
         return false;
@@ -161,7 +163,7 @@ static uint8_t level_of(const struct hk_vcpu_state *s)
 
 int hk_cpu_set_state(struct hk_cpu *c, const struct hk_vcpu_state *s)
 {
-    if (!controls_possible(s) || !addresses_possible(s))
+    if (!controls_possible(c, s) || !addresses_possible(s))
         return -HK_EINVAL;
     if (!hk_fp_set_fxsave(c, s->fxsave))
         return -HK_EINVAL;

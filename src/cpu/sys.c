@@ -211,6 +211,36 @@ bool hk_slow_xsetbv(struct hk_cpu *c, const struct hk_insn *i)
     return true;
 }
 
+/* ---- protection keys ---------------------------------------------------- */
+
+static bool keys_on(struct hk_cpu *c)
+{
+    if ((c->cr4 & HK_CR4_PKE) == 0)
+        return hk_fault(c, HK_VEC_UD);
+    return (uint32_t)c->r[HK_RCX] == 0 || hk_fault_err(c, HK_VEC_GP, 0);
+}
+
+bool hk_slow_rdpkru(struct hk_cpu *c, const struct hk_insn *i)
+{
+    if (!keys_on(c))
+        return false;
+    set_edx_eax(c, c->pkru);
+    return true;
+}
+
+bool hk_slow_wrpkru(struct hk_cpu *c, const struct hk_insn *i)
+{
+    uint32_t next = (uint32_t)c->r[HK_RAX];
+    if (!keys_on(c))
+        return false;
+    if ((uint32_t)c->r[HK_RDX] != 0)
+        return hk_fault_err(c, HK_VEC_GP, 0);
+    if (next != c->pkru)
+        hk_tlb_flush_all(c);
+    c->pkru = next;
+    return true;
+}
+
 enum { KVM_EPERM = 1, KVM_ENOSYS = 1000 };
 
 /* The KVM hypercall interface: a number in RAX, none of which is offered. */
@@ -277,6 +307,8 @@ static const hk_slow_fn slow_table[HK_OP_COUNT] = {
     [HK_OP_WRGSBASE] = hk_slow_wrgsbase,
     [HK_OP_XGETBV] = hk_slow_xgetbv,
     [HK_OP_XSETBV] = hk_slow_xsetbv,
+    [HK_OP_RDPKRU] = hk_slow_rdpkru,
+    [HK_OP_WRPKRU] = hk_slow_wrpkru,
     [HK_OP_STAC] = hk_slow_stac,
     [HK_OP_CLAC] = hk_slow_clac,
     [HK_OP_VERR] = hk_slow_verr,

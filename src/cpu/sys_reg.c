@@ -121,19 +121,20 @@ static bool set_cr3(struct hk_cpu *c, uint64_t value)
     return true;
 }
 
-uint64_t hk_cr4_allowed(void)
+uint64_t hk_cr4_allowed(const struct hk_cpu_machine *m)
 {
-    return HK_CR4_TSD | HK_CR4_DE | HK_CR4_PSE | HK_CR4_PAE | HK_CR4_MCE |
-           HK_CR4_PGE | HK_CR4_PCE | HK_CR4_OSFXSR | HK_CR4_OSXMMEXCPT |
-           HK_CR4_UMIP | HK_CR4_FSGSBASE | HK_CR4_PCIDE | HK_CR4_OSXSAVE |
-           HK_CR4_SMEP | HK_CR4_SMAP;
+    uint64_t keys = m->config.protection_keys ? HK_CR4_PKE | HK_CR4_PKS : 0;
+    return keys | HK_CR4_TSD | HK_CR4_DE | HK_CR4_PSE | HK_CR4_PAE |
+           HK_CR4_MCE | HK_CR4_PGE | HK_CR4_PCE | HK_CR4_OSFXSR |
+           HK_CR4_OSXMMEXCPT | HK_CR4_UMIP | HK_CR4_FSGSBASE | HK_CR4_PCIDE |
+           HK_CR4_OSXSAVE | HK_CR4_SMEP | HK_CR4_SMAP;
 }
 
 static bool cr4_ok(struct hk_cpu *c, uint64_t next)
 {
     uint64_t set = next & ~c->cr4;
     uint64_t cleared = c->cr4 & ~next;
-    if ((next & ~hk_cr4_allowed()) != 0)
+    if ((next & ~hk_cr4_allowed(c->machine)) != 0)
         return false;
     if ((cleared & HK_CR4_PAE) != 0 && hk_is_long(c))
         return false;
@@ -148,7 +149,7 @@ static bool cr4_ok(struct hk_cpu *c, uint64_t next)
 static bool set_cr4(struct hk_cpu *c, uint64_t value)
 {
     uint64_t paging = HK_CR4_PGE | HK_CR4_PAE | HK_CR4_PSE | HK_CR4_PCIDE |
-                      HK_CR4_SMEP | HK_CR4_SMAP;
+                      HK_CR4_SMEP | HK_CR4_SMAP | HK_CR4_PKE | HK_CR4_PKS;
     uint64_t changed = value ^ c->cr4;
     if (!cr4_ok(c, value))
         return gp0(c);

@@ -71,7 +71,7 @@ static const struct {
      1u << 2 | 1u << 3 | 1u << 5 | 1u << 6 | 1u << 7 | 1u << 9 | 1u << 11 |
          1u << 13 | 1u << 14 | 1u << 16 | 1u << 17 | 1u << 28},
     {7, EBX, 1u << 1 | 1u << 7 | 1u << 9 | 1u << 13},
-    {7, ECX, 1u << 2},
+    {7, ECX, 1u << 2 | 1u << 3 | 1u << 31},
     {7, EDX, 1u << 4 | 1u << 29},
     {0x80000001, EDX, 1u << 11 | 1u << 20 | 1u << 26 | 1u << 29},
 };
@@ -144,7 +144,8 @@ static void every_cr4_bit_has_its_cpuid_bit(void **state)
         {HK_CR4_SMEP, 7, EBX, 7},    {HK_CR4_SMAP, 7, EBX, 20},
         {HK_CR4_UMIP, 7, ECX, 2},    {HK_CR4_VME, 1, EDX, 1},
         {HK_CR4_MCE, 1, EDX, 7},     {1ull << 12, 7, ECX, 16},
-        {1ull << 22, 7, ECX, 3},     {1ull << 23, 7, ECX, 7},
+        {HK_CR4_PKE, 7, ECX, 3},     {1ull << 23, 7, ECX, 7},
+        {HK_CR4_PKS, 7, ECX, 31},
     };
     struct tiny_vm *vm = machine();
     for (size_t n = 0; n < HK_COUNT(k); n++) {

@@ -235,6 +235,46 @@ static void smap_forbids_supervisor_data_on_user_pages(void **state)
     check_cells(k, HK_COUNT(k));
 }
 
+/* WRPKRU with RAX and no rights to key 1 but RAX's, then a read and a write of
+ * the user page at RSI. */
+TINY_ASM(code_keys, 64,
+         "xor %ecx, %ecx; xor %edx, %edx; .byte 0x0f, 0x01, 0xef;"
+         "mov (%rsi), %bl; mov %bl, (%rsi); hlt");
+
+enum { READ_AT = TINY_CODE + 7, WRITE_AT = TINY_CODE + 9 };
+
+static struct tiny_end run_keys(uint64_t cr4, uint64_t cr0, uint32_t pkru)
+{
+    struct tiny_vm *vm = tiny_new(TINY_LONG, 1);
+    struct hk_vcpu_state *s = &vm->cpu[0].state;
+    uint64_t pte = TINY_PT + (TINY_USER_DATA >> 12) * 8;
+    tiny_set64(vm, pte, tiny_get64(vm, pte) | 1ull << 59);
+    s->cr4 |= cr4;
+    s->cr0 = (s->cr0 & ~HK_CR0_WP) | cr0;
+    s->gpr[HK_RSI] = TINY_USER_DATA;
+    s->gpr[HK_RAX] = pkru;
+    TINY_LOAD(vm, code_keys);
+    struct tiny_end e = tiny_run(vm);
+    tiny_free(vm);
+    return e;
+}
+
+static void the_key_of_a_user_page_limits_data_accesses(void **state)
+{
+    assert_int_equal(run_keys(0, 0, 0).vector, HK_VEC_UD);
+    assert_int_equal(run_keys(HK_CR4_PKE, 0, 0).vector, -1);
+    struct tiny_end e = run_keys(HK_CR4_PKE, 0, 4); /* no access */
+    assert_int_equal(e.vector, HK_VEC_PF);
+    assert_int_equal(e.rip, READ_AT);
+    assert_int_equal(e.err, ERR_P | 1 << 5);
+    e = run_keys(HK_CR4_PKE, HK_CR0_WP, 8); /* no writes */
+    assert_int_equal(e.vector, HK_VEC_PF);
+    assert_int_equal(e.rip, WRITE_AT);
+    assert_int_equal(e.err, ERR_P | ERR_W | 1 << 5);
+    assert_int_equal(run_keys(HK_CR4_PKE, 0, 8).vector, -1);
+    assert_int_equal(run_keys(HK_CR4_PKE, HK_CR0_WP, ~12u).vector, -1);
+}
+
 TINY_ASM(code_smap_switch, 64,
          "stac; mov (%rsi), %rax; clac; mov (%rsi), %rax; hlt");
 
@@ -565,6 +605,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(address_bits_beyond_the_physical_are_reserved),
     cmocka_unit_test(smep_forbids_supervisor_fetches_from_user_pages),
     cmocka_unit_test(smap_forbids_supervisor_data_on_user_pages),
+    cmocka_unit_test(the_key_of_a_user_page_limits_data_accesses),
     cmocka_unit_test(clac_takes_back_what_stac_gave),
     cmocka_unit_test(implicit_accesses_respect_smap_whatever_ac_says),
     cmocka_unit_test(every_level_takes_part_in_the_rights),

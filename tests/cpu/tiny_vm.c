@@ -313,6 +313,7 @@ struct tiny_vm *tiny_new_code(enum tiny_mode mode, uint32_t cpus,
                                    .vcpu_count = cpus,
                                    .tsc_hz = 2100000000,
                                    .tell_safe = true,
+                                   .protection_keys = true,
                                    .code_bytes = code_bytes};
     assert_non_null(vm);
     assert_true(cpus <= HK_COUNT(vm->cpu));

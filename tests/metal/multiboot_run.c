@@ -2,14 +2,15 @@
  * Runs a multiboot image on the software CPU: for bare-metal test suites.
  *
  *     multiboot_run [--cpus N] [--memory MIB] [--seconds N]
- *                   [--test-device 0] IMAGE [ARG...]
+ *                   [--test-device 0] [--keys 1] IMAGE [ARG...]
  *
  * The machine: RAM at 0, local APICs, an I/O APIC, COM1 (output only), a
  * debug-exit port at 0xf4, and the small test device that such suites expect:
  * an echo port at 0xe0, interrupt lines 0 to 23 at ports 0x2000 up, and 64 KiB
  * of plain memory at 0xff000000. The environment of the image says how many
- * CPUs and how much memory there is. The exit status is what the image wrote
- * to port 0xf4, twice plus one, or 124 after --seconds.
+ * CPUs and how much memory there is. --keys 1 offers protection keys. The exit
+ * status is what the image wrote to port 0xf4, twice plus one, or 124 after
+ * --seconds.
  */
 #include "chip/ioapic.h"
 #include "chip/lapic.h"
@@ -55,6 +56,7 @@ struct metal {
     uint64_t ram_size;
     uint8_t io_mem[IO_MEM_SIZE];
     uint64_t echo;
+    bool keys;        /* protection keys are offered */
     bool test_device; /* as the environment says; it is always there */
     atomic_uint pic;  /* requests of a bare 8259 pair, 0x08 and 0x70 up */
     uint8_t pic_mask[2];
@@ -590,7 +592,8 @@ static int make_machine(struct metal *m)
     struct hk_cpu_config config = {.host = &cpu_host,
                                    .vcpu_count = m->count,
                                    .tsc_hz = TSC_HZ,
-                                   .tell_safe = true};
+                                   .tell_safe = true,
+                                   .protection_keys = m->keys};
     m->ram = aligned_alloc(4096, m->ram_size);
     if (m->ram == NULL)
         return -1;
@@ -656,7 +659,7 @@ static int load_and_run(struct metal *m, int argc, char **argv)
 int main(int argc, char **argv)
 {
     struct metal *m = calloc(1, sizeof(*m));
-    unsigned long cpus = 1, mib = 128, seconds = 60, device = 1;
+    unsigned long cpus = 1, mib = 128, seconds = 60, device = 1, keys = 0;
     int at = 1;
     if (m == NULL)
         return 125;
@@ -670,6 +673,8 @@ int main(int argc, char **argv)
             seconds = value;
         else if (strcmp(argv[at], "--test-device") == 0)
             device = value;
+        else if (strcmp(argv[at], "--keys") == 0)
+            keys = value;
     }
     if (at >= argc || cpus == 0 || cpus > MAX_CPUS || mib < 2 || mib > 3072) {
         free(m);
@@ -678,6 +683,7 @@ int main(int argc, char **argv)
     m->count = (uint32_t)cpus;
     m->ram_size = (uint64_t)mib << 20;
     m->test_device = device != 0;
+    m->keys = keys != 0;
     m->deadline = uv_hrtime() + (uint64_t)seconds * 1000000000;
     (void)uv_mutex_init(&m->lock);
     (void)uv_cond_init(&m->cond);
