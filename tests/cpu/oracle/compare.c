@@ -23,7 +23,7 @@
  * Some values are what they are, and only they are left out; that they were
  * written, the rest of the register and all else is compared: CPUID's four
  * words, RDTSC's and RDTSCP's two (not the number of the CPU), XGETBV's two,
- * the number of RDRAND and RDSEED when there was one.
+ * RDPKRU's one, the number of RDRAND and RDSEED when there was one.
  *
  * The host's kernel does SGDT, SIDT, SLDT, STR and SMSW for programs. Our
  * tables lie where it says, so that all is compared but the limits of SGDT and
@@ -117,6 +117,9 @@ static void forget_values(const struct oracle_case *c, struct oracle_result *r)
     case HK_OP_XGETBV:
         forget(r, HK_RAX, low);
         forget(r, HK_RDX, low);
+        break;
+    case HK_OP_RDPKRU:
+        forget(r, HK_RAX, low);
         break;
     case HK_OP_RDRAND:
     case HK_OP_RDSEED:

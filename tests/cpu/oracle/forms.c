@@ -83,6 +83,9 @@ static bool host_has(const struct hk_insn *insn)
         return __builtin_cpu_supports("lzcnt");
     case HK_OP_MOVBE:
         return __builtin_cpu_supports("movbe");
+    case HK_OP_RDPKRU: /* the kernel has turned it on */
+    case HK_OP_WRPKRU:
+        return host_cpuid(7, 2) >> 4 & 1;
     case HK_OP_RDRAND:
         return host_cpuid(1, 2) >> 30 & 1;
     case HK_OP_RDSEED:
@@ -91,7 +94,7 @@ static bool host_has(const struct hk_insn *insn)
         return host_cpuid(7, 2) >> 22 & 1;
     case HK_OP_XSAVE:
     case HK_OP_XRSTOR:
-    case HK_OP_XGETBV: /* the kernel has turned it on */
+    case HK_OP_XGETBV:
         return host_cpuid(1, 2) >> 27 & 1;
     case HK_OP_XSAVEOPT:
         return (host_cpuid(1, 2) >> 27 & 1) && (host_cpuid(0xd, 0) & 1);

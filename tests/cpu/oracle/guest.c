@@ -40,6 +40,10 @@ enum {
     STUBS = 0x17000,
     PD_TABLES = 0x18000,
     PT_TABLES = 0x19000,
+    PD_VDSO = 0x1a000,
+    PT_VDSO = 0x1b000,
+    VDSO_PAGES = 0x1c000,
+    VDSO_MAX = 8 * ORACLE_PAGE,
 
     PTE_P = 1,
     PTE_W = 2,
@@ -201,6 +205,19 @@ static void make_page_tables(bool has_low)
     map_pages(PT_TABLES, (uint32_t)IDT_BASE, IDT, ORACLE_PAGE, PTE_P | PTE_W);
 }
 
+static void map_vdso(void)
+{
+    const uint8_t *at = NULL;
+    size_t size = oracle_vdso_code(&at);
+    uint32_t linear = (uint32_t)(uintptr_t)at;
+    if (size == 0 || size > VDSO_MAX)
+        return;
+    memcpy(ram + VDSO_PAGES, at, size);
+    put64(PDPT_USER + (linear >> 30) * 8, PD_VDSO | PTE_P | PTE_U);
+    put64(PD_VDSO + (linear >> 21 & 511) * 8, PT_VDSO | PTE_P | PTE_U);
+    map_pages(PT_VDSO, linear, VDSO_PAGES, (uint32_t)size, PTE_P | PTE_U);
+}
+
 /* A system descriptor of 16 bytes. */
 static void put_descriptor(uint32_t selector, uint64_t base, uint32_t limit,
                            uint32_t attr)
@@ -296,8 +313,8 @@ static void make_state(void)
     s->idtr.limit = 0xfff;
     s->cr0 = 0x80050033; /* PG AM WP NE ET MP PE */
     s->cr3 = PML4;
-    s->cr4 = 0x50620; /* OSXSAVE FSGSBASE OSXMMEXCPT OSFXSR PAE */
-    s->efer = 0xd01;  /* NXE LMA LME SCE */
+    s->cr4 = 0x450620; /* PKE OSXSAVE FSGSBASE OSXMMEXCPT OSFXSR PAE */
+    s->efer = 0xd01;   /* NXE LMA LME SCE */
     s->xcr0 = 3;
     s->star = (uint64_t)ORACLE_GDT_CS32 << 48 | (uint64_t)KERNEL_CS << 32;
     s->lstar = KERNEL_BASE + STUBS + SYSCALL_STUB;
@@ -312,8 +329,10 @@ static void make_state(void)
 
 int oracle_guest_open(bool has_low, const char **why)
 {
-    struct hk_cpu_config config = {
-        .host = &host, .vcpu_count = 1, .tsc_hz = 1000000000};
+    struct hk_cpu_config config = {.host = &host,
+                                   .vcpu_count = 1,
+                                   .tsc_hz = 1000000000,
+                                   .protection_keys = true};
     ram = aligned_alloc(ORACLE_PAGE, RAM_SIZE);
     if (ram == NULL) {
         *why = "no memory for the guest";
@@ -325,6 +344,7 @@ int oracle_guest_open(bool has_low, const char **why)
     memory.stack = ram + STACK_PAGE;
     memory.low = has_low ? ram + LOW_PAGE : NULL;
     make_page_tables(has_low);
+    map_vdso();
     make_descriptors();
     int ret = hk_cpu_machine_create(&config, &machine);
     if (ret == 0)

@@ -292,6 +292,8 @@ void oracle_native_run(const struct oracle_case *c, struct oracle_result *r);
 bool oracle_vdso_can_exchange(void);
 /* Before oracle_open; for a process of which nothing else is wanted. */
 bool oracle_vdso_exchange(void);
+/* Its code, which random pointers may find; the size, 0 if not exchanged. */
+size_t oracle_vdso_code(const uint8_t **at);
 
 /* ---- guest.c ---- */
 

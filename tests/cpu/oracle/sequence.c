@@ -74,6 +74,8 @@ static bool is_unfit(const struct oracle_form *form)
     case HK_OP_RDRAND:
     case HK_OP_RDSEED:
     case HK_OP_XGETBV:
+    case HK_OP_RDPKRU:
+    case HK_OP_WRPKRU:
     case HK_OP_RDPMC:
     case HK_OP_MOV_TO_SREG: /* selectors out of nowhere */
     case HK_OP_POP_SREG:

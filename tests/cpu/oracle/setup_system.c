@@ -200,6 +200,15 @@ static void setup_number(struct oracle_rng *rng, struct oracle_case *c)
         gpr[HK_RCX] =
             oracle_percent(rng, 70) ? oracle_below(rng, 4) : oracle_random(rng);
         break;
+    case HK_OP_WRPKRU: /* key 0 is that of all memory */
+        gpr[HK_RAX] &= ~3ull;
+        if (oracle_percent(rng, 90))
+            gpr[HK_RDX] = high;
+        /* fall through */
+    case HK_OP_RDPKRU:
+        if (oracle_percent(rng, 90))
+            gpr[HK_RCX] = high;
+        break;
     case HK_OP_XGETBV: /* 1 is not offered to our guests */
         gpr[HK_RCX] = oracle_percent(rng, 80) ? high : oracle_integer(rng);
         if ((uint32_t)gpr[HK_RCX] == 1)

@@ -20,35 +20,62 @@
 
 enum {
     MAP_VDSO_32 = 0x2002, /* of arch_prctl */
-    VDSO_AT = 0x5b3d7000, /* where random pointers hardly point */
+    VDSO_AT = 0x5b3d7000,
     MAX_PARTS = 8,
 };
 
-/* The parts of the old one: code and data. */
-static size_t find_parts(uintptr_t from[MAX_PARTS], uintptr_t to[MAX_PARTS])
+struct part {
+    uintptr_t from, to;
+    bool is_code;
+};
+
+/* Code and data of the present one. */
+static size_t find_parts(struct part parts[MAX_PARTS])
 {
     char line[256];
     size_t count = 0;
     FILE *f = fopen("/proc/self/maps", "r");
     while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
-        if (strstr(line, "[vdso]") == NULL && strstr(line, "[vvar") == NULL)
+        struct part p = {.is_code = strstr(line, "[vdso]") != NULL};
+        if (!p.is_code && strstr(line, "[vvar") == NULL)
             continue;
-        if (count < MAX_PARTS && sscanf(line, "%" SCNxPTR "-%" SCNxPTR,
-                                        &from[count], &to[count]) == 2)
-            count++;
+        if (count < MAX_PARTS &&
+            sscanf(line, "%" SCNxPTR "-%" SCNxPTR, &p.from, &p.to) == 2)
+            parts[count++] = p;
     }
     if (f != NULL)
         fclose(f);
     return count;
 }
 
+static void unmap(bool code)
+{
+    struct part parts[MAX_PARTS];
+    size_t count = find_parts(parts);
+    for (size_t i = 0; i < count; i++)
+        if (code || !parts[i].is_code)
+            munmap((void *)parts[i].from, parts[i].to - parts[i].from);
+}
+
 bool oracle_vdso_exchange(void)
 {
-    uintptr_t from[MAX_PARTS], to[MAX_PARTS];
-    size_t count = find_parts(from, to);
-    for (size_t i = 0; i < count; i++)
-        munmap((void *)from[i], to[i] - from[i]);
-    return syscall(SYS_arch_prctl, MAP_VDSO_32, VDSO_AT) > 0;
+    unmap(true);
+    bool ok = syscall(SYS_arch_prctl, MAP_VDSO_32, VDSO_AT) > 0;
+    unmap(false);
+    return ok;
+}
+
+size_t oracle_vdso_code(const uint8_t **at)
+{
+    struct part parts[MAX_PARTS];
+    size_t count = find_parts(parts);
+    for (size_t i = 0; i < count; i++) {
+        if (parts[i].is_code && parts[i].from - VDSO_AT < ORACLE_RESERVED) {
+            *at = (const uint8_t *)parts[i].from;
+            return parts[i].to - parts[i].from;
+        }
+    }
+    return 0;
 }
 
 bool oracle_vdso_can_exchange(void)
