@@ -4,6 +4,7 @@
 #include "base/lock.h"
 #include "bus/bus.h"
 #include "bus/irq.h"
+#include "bus/irq_share.h"
 
 #include <uv.h>
 
@@ -332,6 +333,67 @@ static void a_zeroed_interrupt_line_does_nothing(void **state)
     hk_irq_pulse(&irq);
 }
 
+struct pin {
+    bool high;
+    unsigned rises;
+};
+
+static void set_pin(void *controller, uint32_t number, bool level)
+{
+    struct pin *pin = controller;
+
+    assert_int_equal(number, 5);
+    pin->rises += level && !pin->high;
+    pin->high = level;
+}
+
+static void a_shared_pin_is_high_while_one_member_is(void **state)
+{
+    struct pin pin = {0};
+    struct hk_irq_share share = {
+        .pin = {.set = set_pin, .controller = &pin, .pin = 5}};
+    struct hk_irq_member members[2] = {0};
+    struct hk_irq one = hk_irq_share_join(&share, &members[0]);
+    struct hk_irq two = hk_irq_share_join(&share, &members[1]);
+
+    hk_irq_set(&one, false);
+    assert_false(pin.high);
+    hk_irq_set(&one, true);
+    hk_irq_set(&one, true);
+    assert_int_equal(pin.rises, 1);
+    hk_irq_set(&two, true);
+    assert_true(pin.high);
+    assert_int_equal(pin.rises, 2); /* an edge for the second */
+    hk_irq_set(&one, false);
+    hk_irq_set(&one, false);
+    assert_true(pin.high);
+    hk_irq_set(&two, false);
+    assert_false(pin.high);
+    assert_int_equal(pin.rises, 2);
+}
+
+static void side_write(void *device, uint64_t offset, uint32_t size,
+                       uint64_t value)
+{
+    struct hk_bus *bus = device;
+
+    if (offset == 0) /* an access from inside an access */
+        hk_bus_write(bus, HK_BUS_MEM, 0x1008, 4, 1);
+}
+
+static void a_region_with_its_own_locks_is_not_locked(void **state)
+{
+    static const struct hk_bus_ops ops = {
+        .name = "side", .own_lock = true, .write = side_write};
+    struct hk_bus *bus = new_bus();
+
+    assert_int_equal(
+        hk_bus_add(bus, HK_BUS_MEM, 0x1000, 0x10, HK_BUS_SIZE_ANY, &ops, bus),
+        0);
+    hk_bus_write(bus, HK_BUS_MEM, 0x1000, 4, 1);
+    hk_bus_destroy(bus);
+}
+
 static const struct CMUnitTest cases[] = {
     cmocka_unit_test(an_access_reaches_its_region_with_the_offset),
     cmocka_unit_test(row023_stores_and_loads_of_every_size_carry_their_data),
@@ -348,5 +410,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(a_device_sees_one_access_at_a_time),
     cmocka_unit_test(a_held_lock_cannot_be_taken_again),
     cmocka_unit_test(a_zeroed_interrupt_line_does_nothing),
+    cmocka_unit_test(a_shared_pin_is_high_while_one_member_is),
+    cmocka_unit_test(a_region_with_its_own_locks_is_not_locked),
 };
 HK_TEST_MAIN(cases)
