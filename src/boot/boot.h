@@ -34,6 +34,8 @@ struct hk_boot_config {
     uint64_t raw_entry;         /* 0 for the first byte */
     struct hk_boot_blob initrd; /* empty: none */
     const char *cmdline;        /* NULL for empty; complete as it is */
+    bool cmdline_devices; /* but for virtio_mmio.device=, which is to be added
+                             for a kernel that cannot read ACPI */
     struct hk_boot_machine machine;
 };
 

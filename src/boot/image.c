@@ -141,6 +141,33 @@ int hk_image_parse(const struct hk_image_source *source, struct hk_image *image,
                       (int)source->format);
 }
 
+static bool has_bytes(const uint8_t *data, uint64_t size, const char *text,
+                      size_t len)
+{
+    const uint8_t *at = data;
+    const uint8_t *end = data + size;
+    while ((size_t)(end - at) >= len) {
+        at = memchr(at, text[0], (size_t)(end - at) - len + 1);
+        if (at == NULL)
+            return false;
+        if (memcmp(at, text, len) == 0)
+            return true;
+        at++;
+    }
+    return false;
+}
+
+bool hk_image_has(const struct hk_image *image, const char *text)
+{
+    size_t len = strlen(text);
+    for (uint32_t i = 0; i < image->segment_count; i++) {
+        const struct hk_image_segment *s = &image->segment[i];
+        if (has_bytes(s->bytes, s->file_size, text, len))
+            return true;
+    }
+    return false;
+}
+
 void hk_image_fini(struct hk_image *image)
 {
     free(image->unpacked);

@@ -76,6 +76,9 @@ struct hk_image {
  */
 int hk_image_parse(const struct hk_image_source *source, struct hk_image *image,
                    struct hk_errmsg *err) HK_MUST_CHECK;
+/* Are these bytes anywhere in what is loaded? */
+bool hk_image_has(const struct hk_image *image, const char *text);
+
 void hk_image_fini(struct hk_image *image);
 
 #endif

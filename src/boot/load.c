@@ -37,7 +37,7 @@ struct plan {
     struct bytes kernel, initrd;
     struct hk_image image;
     struct hk_e820_map ram, map;
-    const char *cmdline;
+    struct hk_cmdline cmdline;
     uint32_t idmap_gib;
     uint64_t initrd_gpa;
     size_t acpi_len;
@@ -182,6 +182,39 @@ static int plan_initrd(const struct hk_boot_config *config, struct plan *plan,
     return 0;
 }
 
+/*
+ * A kernel with ACPI finds devices in its tables and would find those of the
+ * command line a second time. Whoever reads ACPI has the signature of its
+ * first table in it.
+ */
+static bool wants_devices_named(const struct hk_boot_config *config,
+                                const struct hk_image *image)
+{
+    if (!config->cmdline_devices || config->machine.slot_count == 0)
+        return false;
+    return config->machine.acpi.off || !hk_image_has(image, "RSD PTR ");
+}
+
+static int plan_cmdline(const struct hk_boot_config *config, struct plan *plan,
+                        struct hk_errmsg *err)
+{
+    const char *given = config->cmdline ? config->cmdline : "";
+    int rc = hk_cmdline_check(given, plan->image.cmdline_max, err);
+    if (rc == 0)
+        rc = hk_cmdline_init(&plan->cmdline, plan->image.cmdline_max);
+    if (rc == 0)
+        rc = hk_cmdline_add(&plan->cmdline, given, err);
+    if (rc || !wants_devices_named(config, &plan->image))
+        return rc;
+    for (uint32_t i = 0; rc == 0 && i < config->machine.slot_count; i++) {
+        const struct hk_boot_slot *slot = &config->machine.slots[i];
+        rc = hk_cmdline_add_virtio(&plan->cmdline, slot->gpa, slot->size,
+                                   slot->irq, err);
+    }
+    HK_LOG_D("devices are named on the command line: %s", plan->cmdline.text);
+    return rc;
+}
+
 static int plan_tables(const struct hk_boot_config *config, struct plan *plan,
                        struct hk_errmsg *err)
 {
@@ -193,15 +226,14 @@ static int plan_tables(const struct hk_boot_config *config, struct plan *plan,
     if (rc)
         return rc;
 
-    plan->cmdline = config->cmdline ? config->cmdline : "";
-    rc = hk_cmdline_check(plan->cmdline, plan->image.cmdline_max, err);
+    rc = plan_cmdline(config, plan, err);
     if (rc)
         return rc;
     struct hk_zeropage zero = {
         .image = &plan->image,
         .map = &plan->map,
         .cmdline_gpa = HK_BOOT_CMDLINE,
-        .cmdline_len = (uint32_t)strlen(plan->cmdline),
+        .cmdline_len = (uint32_t)plan->cmdline.len,
         .initrd_gpa = (uint32_t)plan->initrd_gpa,
         .initrd_size = (uint32_t)plan->initrd.size,
         .rsdp_gpa = plan->acpi_len ? HK_BOOT_ACPI : 0,
@@ -271,7 +303,7 @@ static int write_plan(const struct hk_boot_config *config,
         uint64_t len;
     } pieces[] = {
         {plan->initrd_gpa, plan->initrd.data, plan->initrd.size},
-        {HK_BOOT_CMDLINE, plan->cmdline, strlen(plan->cmdline) + 1},
+        {HK_BOOT_CMDLINE, plan->cmdline.text, plan->cmdline.len + 1},
         {HK_BOOT_ZERO_PAGE, plan->zeropage, sizeof(plan->zeropage)},
         {HK_BOOT_MPTABLE, plan->mptable,
          hk_mptable_size(config->machine.vcpu_count)},
@@ -326,6 +358,7 @@ int hk_boot_load(const struct hk_boot_config *config, struct hk_boot_info *info,
     if (rc == 0)
         tell(plan, info);
     hk_image_fini(&plan->image);
+    hk_cmdline_fini(&plan->cmdline);
     free(plan->kernel.owned);
     free(plan->initrd.owned);
     free(plan);

@@ -322,6 +322,45 @@ static void the_longest_command_line_is_taken(void **state)
     assert_memory_equal(line, back, sizeof(back));
 }
 
+/* What the kernel's command line is with two devices in the machine. */
+static const char *line_with_devices(struct hk_boot_config *c)
+{
+    static const struct hk_boot_slot slots[] = {{0xd0000000, 0x1000, 5, true},
+                                                {0xd0001000, 0x1000, 6, true}};
+    static char line[256];
+    c->machine.slots = slots;
+    c->machine.slot_count = 2;
+    load(c);
+    at(HK_BOOT_CMDLINE, line, sizeof(line));
+    return line;
+}
+
+static void a_kernel_without_acpi_is_told_of_devices(void **state)
+{
+    struct hk_boot_config c = config();
+    c.cmdline = "quiet -- word";
+    c.cmdline_devices = true;
+    assert_string_equal(line_with_devices(&c),
+                        "quiet virtio_mmio.device=4K@0xd0000000:5 "
+                        "virtio_mmio.device=4K@0xd0001000:6 -- word");
+}
+
+static void a_kernel_with_acpi_finds_devices_itself(void **state)
+{
+    struct hk_boot_config c = config();
+    c.cmdline_devices = true;
+    memcpy(kernel.bytes + kernel.size - 8, "RSD PTR ", 8);
+    assert_string_equal(line_with_devices(&c), "console=ttyS0");
+    c.machine.acpi.off = true; /* then it cannot */
+    assert_non_null(strstr(line_with_devices(&c), "virtio_mmio.device="));
+}
+
+static void devices_are_not_named_unasked(void **state)
+{
+    struct hk_boot_config c = config();
+    assert_string_equal(line_with_devices(&c), "console=ttyS0");
+}
+
 static void refuses_impossible_machines(void **state)
 {
     struct hk_boot_config c = config();
@@ -466,6 +505,9 @@ static const struct CMUnitTest cases[] = {
     CASE(refuses_a_kernel_in_the_device_window),
     CASE(refuses_a_bad_command_line),
     CASE(the_longest_command_line_is_taken),
+    CASE(a_kernel_without_acpi_is_told_of_devices),
+    CASE(a_kernel_with_acpi_finds_devices_itself),
+    CASE(devices_are_not_named_unasked),
     CASE(refuses_impossible_machines),
     CASE(the_largest_machine_keeps_its_tables_apart),
     CASE(a_flat_image_is_loaded_where_it_is_told),
