@@ -6,23 +6,21 @@
 #include "boot/layout.h"
 #include "boot/machine.h"
 #include "bus/bus.h"
+#include "bus/irq_share.h"
 #include "chip/ioapic.h"
 #include "virtio/mmio.h"
 #include "vmm/vm_int.h"
 
 #include <stdlib.h>
 
-/* Not 0 to 4, 8 (timer, keyboard, serial ports, clock): what a kernel without
- * ACPI takes for granted. */
-static const uint8_t pins[] = {5,  6,  7,  9,  10, 11, 12, 13, 14,
-                               15, 16, 17, 18, 19, 20, 21, 22, 23};
+/*
+ * Pins in the order in which they are given out. Not among them: what serial
+ * ports, keyboard and clock have (1, 3, 4, 8), and what a kernel without ACPI
+ * takes for timer, second PIC, ACPI, mouse and FPU (0, 2, 9, 12, 13).
+ */
+static const uint8_t pins[] = {5,  6,  7,  10, 11, 14, 15, 16,
+                               17, 18, 19, 20, 21, 22, 23};
 enum { PINS = sizeof(pins) };
-
-/* One pin and how many of its slots hold it up. */
-struct line {
-    struct hk_irq irq;
-    uint32_t raised;
-};
 
 struct hk_devices {
     struct hk_machine *m;
@@ -30,9 +28,8 @@ struct hk_devices {
     struct hk_vmmio *transport[HK_DEVICES_MAX];
     struct hk_boot_slot slot[HK_DEVICES_MAX];
 
-    uv_mutex_t lock; /* guards what follows; a leaf but for the I/O APIC */
-    bool is_raised[HK_DEVICES_MAX];
-    struct line line[PINS];
+    struct hk_irq_share share[PINS];
+    struct hk_irq_member member[HK_DEVICES_MAX];
 };
 
 int hk_devices_create(struct hk_machine *m, struct hk_devices **out)
@@ -40,30 +37,11 @@ int hk_devices_create(struct hk_machine *m, struct hk_devices **out)
     struct hk_devices *devices = calloc(1, sizeof(*devices));
     if (devices == NULL)
         return -HK_ENOMEM;
-    if (uv_mutex_init(&devices->lock) != 0) {
-        free(devices);
-        return -HK_ENOMEM;
-    }
     devices->m = m;
     for (uint32_t i = 0; i < PINS; i++)
-        devices->line[i].irq = hk_ioapic_irq(m->ioapic, pins[i]);
+        devices->share[i].pin = hk_ioapic_irq(m->ioapic, pins[i]);
     *out = devices;
     return 0;
-}
-
-/* A slot's line as its transport drives it; any thread. */
-static void set_line(void *opaque, uint32_t slot, bool level)
-{
-    struct hk_devices *devices = opaque;
-    struct line *line = &devices->line[slot % PINS];
-    uv_mutex_lock(&devices->lock);
-    if (devices->is_raised[slot] != level) {
-        devices->is_raised[slot] = level;
-        line->raised += level ? 1u : -1u;
-    }
-    /* Also when nothing changed: a new edge for kernels that count those. */
-    hk_irq_set(&line->irq, line->raised != 0);
-    uv_mutex_unlock(&devices->lock);
 }
 
 int hk_devices_add(struct hk_devices *devices, struct hk_vdev *take_dev,
@@ -73,10 +51,12 @@ int hk_devices_add(struct hk_devices *devices, struct hk_vdev *take_dev,
     struct hk_machine *m = devices->m;
     if (number == HK_DEVICES_MAX) {
         hk_vdev_destroy(take_dev);
-        return hk_err_set(err, -HK_ENOSPC, "a VM has at most %d devices",
+        return hk_err_set(err, -HK_ENOSPC,
+                          "a VM has at most %d devices; attach fewer",
                           HK_DEVICES_MAX);
     }
-    const struct hk_irq irq = {set_line, devices, number};
+    const struct hk_irq irq = hk_irq_share_join(&devices->share[number % PINS],
+                                                &devices->member[number]);
     int rc =
         hk_vmmio_create(take_dev, m->gmem, irq, &devices->transport[number]);
     if (rc != 0)
@@ -118,6 +98,5 @@ void hk_devices_destroy(struct hk_devices *devices)
         return;
     for (uint32_t i = 0; i < devices->count; i++)
         hk_vmmio_destroy(devices->transport[i]);
-    uv_mutex_destroy(&devices->lock);
     free(devices);
 }

@@ -16,10 +16,30 @@
 
 struct hk_boot_slot;
 struct hk_devices;
+struct hk_gmem;
+struct hk_loop;
 struct hk_machine;
+struct hk_pool;
 struct hk_vdev;
 
-enum { HK_DEVICES_MAX = 128 };
+enum { HK_DEVICES_MAX = 256 };
+
+/* What a device may be made of; borrowed, and there until destroy. */
+struct hk_device_env {
+    struct hk_loop *loop; /* its home */
+    struct hk_pool *pool; /* for calls that block */
+    struct hk_gmem *gmem;
+};
+
+/*
+ * Makes one device: called once, while the machine is built. The device then
+ * belongs to the machine, `opaque` stays the caller's.
+ */
+struct hk_vm_device {
+    int (*make)(void *opaque, const struct hk_device_env *env,
+                struct hk_vdev **out, struct hk_errmsg *err);
+    void *opaque;
+};
 
 int hk_devices_create(struct hk_machine *m,
                       struct hk_devices **out) HK_MUST_CHECK;

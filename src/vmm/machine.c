@@ -308,7 +308,22 @@ static int add_rng(struct hk_machine *m, struct hk_errmsg *err)
     return rc == 0 ? hk_devices_add(m->devices, dev, err) : rc;
 }
 
-static int add_devices(struct hk_machine *m, struct hk_errmsg *err)
+static int add_callers_device(struct hk_machine *m,
+                              const struct hk_vm_device *device,
+                              struct hk_errmsg *err)
+{
+    const struct hk_device_env env = {
+        .loop = m->loop,
+        .pool = m->pool,
+        .gmem = m->gmem,
+    };
+    struct hk_vdev *dev = NULL;
+    int rc = device->make(device->opaque, &env, &dev, err);
+    return rc == 0 ? hk_devices_add(m->devices, dev, err) : rc;
+}
+
+static int add_devices(struct hk_machine *m, const struct hk_vm_config *config,
+                       struct hk_errmsg *err)
 {
     enum { WORKERS = 8 };
     int rc = hk_pool_create(m->loop, "husk-io", WORKERS, &m->pool);
@@ -316,6 +331,8 @@ static int add_devices(struct hk_machine *m, struct hk_errmsg *err)
         rc = hk_devices_create(m, &m->devices);
     if (rc == 0)
         rc = add_rng(m, err);
+    for (uint32_t i = 0; rc == 0 && i < config->device_count; i++)
+        rc = add_callers_device(m, &config->devices[i], err);
     return rc;
 }
 
@@ -394,6 +411,7 @@ static int load(struct hk_machine *m, const struct hk_vm_config *config,
         .format = HK_IMAGE_AUTO,
         .initrd = {.path = config->initrd},
         .cmdline = cmdline,
+        .cmdline_devices = config->cmdline_additions,
         .machine = describe(m),
     };
     struct hk_boot_info info;
@@ -465,7 +483,7 @@ int hk_machine_build(struct hk_vm *vm, const struct hk_vm_config *config,
     if (rc == 0)
         rc = add_chips(vm);
     if (rc == 0)
-        rc = add_devices(m, &why);
+        rc = add_devices(m, config, &why);
     if (rc == 0)
         rc = add_kernel(m, config, &why);
     if (rc == 0)
@@ -479,11 +497,33 @@ int hk_machine_build(struct hk_vm *vm, const struct hk_vm_config *config,
 /* ------------------------------------------------------------------ */
 /* The end                                                            */
 
+/* Did the guest end by itself? Then its last output is wanted. */
+static bool guest_left(struct hk_vm *vm)
+{
+    uv_mutex_lock(&vm->lock);
+    enum hk_end reason = vm->end_reason;
+    uv_mutex_unlock(&vm->lock);
+    switch (reason) {
+    case HK_END_POWER_OFF:
+    case HK_END_RESET:
+    case HK_END_EXIT:
+    case HK_END_CRASH:
+    case HK_END_TRIPLE_FAULT:
+        return !atomic_load(&vm->kill_requested);
+    case HK_END_NONE:
+    case HK_END_KILLED:
+    case HK_END_ESCAPE:
+    case HK_END_FAILED:
+        break;
+    }
+    return false;
+}
+
 void hk_machine_quiesce(struct hk_vm *vm)
 {
     struct hk_machine *m = &vm->machine;
     hk_control_close(vm);
-    hk_devices_quiesce(m->devices, !atomic_load(&vm->kill_requested));
+    hk_devices_quiesce(m->devices, guest_left(vm));
     /* A guest pulled off the plug has no claim to its last output, and the
      * one who reads it may be the reason for the kill. */
     if (!atomic_load(&vm->kill_requested))

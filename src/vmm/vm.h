@@ -23,6 +23,7 @@
 
 struct hk_hv_ops;
 struct hk_vm;
+struct hk_vm_device;
 
 enum {
     HK_VM_SIGNAL_MAX = 64,
@@ -50,6 +51,11 @@ struct hk_vm_config {
     bool serial_raw; /* raw mode and end key if serial_in is a terminal */
 
     const struct hk_vm_parts *parts; /* NULL: none */
+
+    /* Devices of the caller's own, in the slots after all others (devices.h);
+     * NULL: none. */
+    const struct hk_vm_device *devices;
+    uint32_t device_count;
 
     /* NULL, or called by hk_vm_start when everything is open and no thread of
      * the VM exists; a code other than 0 ends the start. */

@@ -1,0 +1,67 @@
+#!/bin/sh
+# Kernels find the virtio devices and read from the entropy device: Debian's
+# with modules and ACPI, the tuned one by its command line.
+set -eu
+. "$(dirname "$0")/tap.sh"
+. "$(dirname "$0")/boot.sh"
+
+# An initramfs with these modules of the kernel's package, in that order.
+make_device_initrd() { # FLAVOUR MODULE...
+    flavour=$1
+    shift
+    folder=$tap_folder/modules-$flavour
+    mkdir -p "$folder"
+    [ -z "$*" ] || dpkg-deb --fsys-tarfile "$kernels/$flavour/package.deb" |
+        tar -C "$folder" -xf - --wildcards './lib/modules/*/kernel/drivers/*'
+    set -- "$@"
+    files=
+    number=0
+    for module in "$@"; do
+        found=$(find "$folder" -name "$module.ko" -o -name "$module.ko.xz")
+        test -n "$found"
+        [ "$found" = "${found%.xz}" ] || xz -df "$found"
+        files="$files --file ${found%.xz}:/modules/$number-$module"
+        number=$((number + 1))
+    done
+    initrd=$tap_folder/devices-$flavour.cpio
+    # shellcheck disable=SC2086
+    "$HUSK_SOURCE/scripts/make-initramfs" --build "$HUSK_BUILD" $files \
+        --init "$HUSK_SOURCE/tests/e2e/guest_devices.sh" \
+        --output "$initrd" >&2
+}
+
+reads_random_bytes() { # LOG
+    boots "devices-$1" none --cpus 2
+    test "$status" = 0
+    says "e2e: virtio0 type 0x0004 status 0x0000000f driver virtio_rng"
+    says "e2e: hwrng virtio_rng.0"
+    says "e2e: read 4096"
+    says "e2e: packed 1"
+    test ! -s "$log.err"
+}
+
+row058_kernel_6_1_reads_random_bytes() {
+    need_kernel cloud bzimage
+    make_device_initrd cloud virtio_ring virtio virtio_mmio virtio-rng
+    reads_random_bytes cloud
+}
+
+row058_kernel_6_12_reads_random_bytes() {
+    need_kernel cloud-6.12 bzimage
+    make_device_initrd cloud-6.12 virtio_mmio virtio-rng
+    reads_random_bytes cloud-6.12
+}
+
+row058_kernel_without_acpi_reads_random_bytes() {
+    "$HUSK" doctor >/dev/null 2>&1 || tap_skip "no back end works on this host"
+    kernel=$(ls -d "$kernels"/tuned-*/vmlinux 2>/dev/null | tail -n 1)
+    [ -n "$kernel" ] || tap_skip "no tuned kernel in the cache; make kernel"
+    make_device_initrd tuned
+    reads_random_bytes tuned
+}
+
+tap_plan 3
+tap_case row058_kernel_6_1_reads_random_bytes
+tap_case row058_kernel_6_12_reads_random_bytes
+tap_case row058_kernel_without_acpi_reads_random_bytes
+tap_end
