@@ -75,6 +75,7 @@
     X(EHOSTUNREACH, 113, "host unreachable")            \
     X(EALREADY, 114, "already in progress")             \
     X(EINPROGRESS, 115, "in progress")                  \
+    X(ESTALE, 116, "stale file handle")                 \
     X(ECANCELED, 125, "cancelled")
 
 enum hk_err {
