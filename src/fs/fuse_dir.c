@@ -13,13 +13,13 @@ static int open_host(struct hk_fuse *fuse, struct hk_fuse_node *node,
 {
     const struct hk_fs_ops *ops = fuse->root->ops;
     struct hk_fs_node *obj;
-    int rc = hk_fuse_make_room(fuse, false);
+    int rc = hk_fuse_node_pin(fuse, node, &obj);
 
-    if (rc == 0)
-        rc = hk_fuse_node_pin(fuse, node, &obj);
     if (rc < 0)
         return rc;
-    rc = ops->open_dir(fuse->root, obj, dir);
+    rc = hk_fuse_make_room(fuse, false);
+    if (rc == 0)
+        rc = ops->open_dir(fuse->root, obj, dir);
     if (rc == -HK_EMFILE && hk_fuse_make_room(fuse, true) == 0)
         rc = ops->open_dir(fuse->root, obj, dir);
     hk_fuse_node_unpin(fuse, node);
