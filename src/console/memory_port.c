@@ -154,6 +154,12 @@ void hk_port_memory_end(struct hk_port *port)
     tell_end(memory);
 }
 
+void hk_port_memory_break(struct hk_port *port, int code)
+{
+    if (port->events != NULL && port->events->broken != NULL)
+        port->events->broken(port->opaque, code);
+}
+
 void hk_port_memory_set_size(struct hk_port *port, uint16_t columns,
                              uint16_t rows)
 {

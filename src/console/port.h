@@ -92,6 +92,7 @@ const uint8_t *hk_port_memory_bytes(struct hk_port *port, size_t *len);
 void hk_port_memory_feed(struct hk_port *port, const uint8_t *bytes,
                          size_t len);
 void hk_port_memory_end(struct hk_port *port);
+void hk_port_memory_break(struct hk_port *port, int code); /* the output */
 
 /* Lets the port take `room` more bytes, then be full; without a call it never
  * is. Calls the writable event when the port was full. */

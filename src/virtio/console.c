@@ -218,7 +218,9 @@ static void init_port(struct vcon *vcon, uint32_t id,
     p->id = id;
     p->port = config->take_port;
     p->console = config->console;
-    p->hides_end = config->hides_end;
+    p->hides_end = config->hides_end || config->console;
+    p->goes_on = config->goes_on;
+    p->is_open = true;
     if (has_name(config))
         memcpy(p->name, config->name, strlen(config->name) + 1);
 }

@@ -35,9 +35,16 @@ enum {
 struct hk_vcon_port_config {
     const char *name; /* copied; NULL or "": none */
     bool console;
-    /* The end of input is not told to the guest: for a port whose output goes
-     * on, as a Linux guest can neither read nor write once it is told. A
-     * console is never told. */
+    /*
+     * What the guest hears of the end of input. Neither (a port of input
+     * only): the host's side closes; a Linux guest then reads the end of
+     * file, and would wait for ever in a write. `goes_on`, for both
+     * directions: the side closes for a moment again and again, so that
+     * readers find the end and writers go on; it stays closed when the output
+     * breaks too. `hides_end`, for output only: nothing. A console hears
+     * nothing either.
+     */
+    bool goes_on;
     bool hides_end;
     struct hk_port *take_port; /* not yet listened to */
 };

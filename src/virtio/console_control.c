@@ -68,8 +68,7 @@ static size_t put_message(const struct vcon_port *p, uint32_t send, uint8_t *to)
     case VCON_SEND_CONSOLE:
         return put_header(to, p->id, CONSOLE_PORT, 1);
     case VCON_SEND_OPEN:
-        return put_header(to, p->id, PORT_OPEN,
-                          !p->ended || p->console || p->hides_end);
+        return put_header(to, p->id, PORT_OPEN, p->is_open);
     case VCON_SEND_NAME:
         len = put_header(to, p->id, PORT_NAME, 1);
         memcpy(to + len, p->name, strlen(p->name));

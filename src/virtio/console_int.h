@@ -4,6 +4,7 @@
  *   console.c          the device: queues, configuration, life
  *   console_control.c  messages about ports
  *   console_port.c     the bytes of one port
+ *   console_end.c      what the guest hears of the end of input
  */
 #ifndef HK_VIRTIO_CONSOLE_INT_H
 #define HK_VIRTIO_CONSOLE_INT_H
@@ -28,17 +29,22 @@ enum {
     VCON_SEND_RESIZE = 1 << 4,
 };
 
+struct hk_timer;
 struct vcon;
 
 struct vcon_port {
     struct vcon *vcon;
+    struct hk_timer *blink; /* see console_end.c */
+    uint64_t blink_open_ms; /* how long the side is open next */
     uint32_t id;
     struct hk_port *port;
     char name[HK_VCON_NAME_MAX + 1];
     bool console;
     bool hides_end;
+    bool goes_on;
 
     bool ended;      /* no more input will come; the guest has all of it */
+    bool is_open;    /* what the guest was told, or will be */
     bool guest_open; /* somebody in the guest reads */
     bool is_ready;   /* the guest has made its side of the port */
     uint32_t sends;  /* VCON_SEND_* */
@@ -84,5 +90,11 @@ void vcon_port_drain(struct vcon_port *p);
 void vcon_port_leave(struct vcon_port *p);
 void vcon_port_reset(struct vcon_port *p);
 void vcon_port_fini(struct vcon_port *p);
+
+/* console_end.c */
+void vcon_end_begin(struct vcon_port *p);  /* the port's input ended */
+void vcon_end_broken(struct vcon_port *p); /* its output broke */
+void vcon_end_opened(struct vcon_port *p); /* by the guest, or closed */
+void vcon_end_reset(struct vcon_port *p);
 
 #endif

@@ -70,13 +70,12 @@ static size_t on_input(void *opaque, const uint8_t *bytes, size_t len)
 
 static void on_input_end(void *opaque)
 {
-    struct vcon_port *p = opaque;
+    vcon_end_begin(opaque);
+}
 
-    p->ended = true;
-    if (p->console || p->hides_end || !p->is_ready)
-        return;
-    p->sends |= VCON_SEND_OPEN;
-    vcon_control_send(p->vcon);
+static void on_broken(void *opaque, int code)
+{
+    vcon_end_broken(opaque);
 }
 
 static void on_resized(void *opaque, uint16_t columns, uint16_t rows)
@@ -98,6 +97,7 @@ void vcon_port_open(struct vcon_port *p, bool open)
     p->guest_open = open;
     if (open)
         hk_port_resume(p->port);
+    vcon_end_opened(p);
 }
 
 void vcon_port_rx_kick(struct vcon_port *p)
@@ -277,6 +277,7 @@ static const struct hk_port_events events = {
     .input_end = on_input_end,
     .writable = on_writable,
     .resized = on_resized,
+    .broken = on_broken,
 };
 
 void vcon_port_listen(struct vcon_port *p)
@@ -291,10 +292,12 @@ void vcon_port_reset(struct vcon_port *p)
     p->guest_open = false;
     p->is_ready = false;
     p->sends = 0;
+    vcon_end_reset(p);
 }
 
 void vcon_port_fini(struct vcon_port *p)
 {
+    vcon_end_reset(p);
     hk_port_close(p->port);
     drop_kept(p);
 }

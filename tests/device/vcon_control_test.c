@@ -1,6 +1,8 @@
 /* virtio/console.h behind its transport: messages about ports */
 #include "vcon_rig.h"
 
+#include <uv.h>
+
 static void ports_are_added_once_the_driver_is_ready(void **state)
 {
     struct gdrv *g = *state;
@@ -184,6 +186,70 @@ static void a_port_may_hide_the_end(void **state)
     assert_output(1, "still", 5);
 }
 
+/* The next message, however long it takes. */
+static void expect_later(struct gdrv *g, int id, uint16_t event, uint16_t value)
+{
+    struct gdrv_queue *q = &g->queue[CONTROL_RX];
+
+    while (gdrv_load16(g, q->used + 2) == q->used_idx) {
+        gdrv_turn(g);
+        uv_sleep(1);
+    }
+    expect(g, id, event, value);
+}
+
+static void start_with_port_that_goes_on(struct gdrv *g)
+{
+    rig.ports[1].goes_on = true;
+    remake(g);
+    start_open(g);
+}
+
+static void a_port_that_goes_on_closes_only_for_a_moment(void **state)
+{
+    struct gdrv *g = *state;
+
+    start_with_port_that_goes_on(g);
+    hk_port_memory_end(port_of(1));
+    expect_later(g, 1, PORT_OPEN, 0);
+    expect_later(g, 1, PORT_OPEN, 1);
+    put(g, 1, "answer");
+    assert_output(1, "answer", 6);
+    expect_later(g, 1, PORT_OPEN, 0); /* for readers who were elsewhere */
+    say(g, 1, PORT_OPEN, 0);
+    expect(g, 1, PORT_OPEN, 1);
+    say(g, 1, PORT_OPEN, 1); /* the next reader */
+    expect(g, 1, PORT_OPEN, 0);
+}
+
+static void a_port_that_goes_on_closes_when_its_output_breaks(void **state)
+{
+    struct gdrv *g = *state;
+
+    start_with_port_that_goes_on(g);
+    hk_port_memory_end(port_of(1));
+    expect_later(g, 1, PORT_OPEN, 0);
+    expect_later(g, 1, PORT_OPEN, 1);
+    hk_port_memory_break(port_of(1), -HK_EPIPE);
+    expect(g, 1, PORT_OPEN, 0);
+    say(g, 1, PORT_OPEN, 0);
+    say(g, 1, PORT_OPEN, 1);
+    expect_silence(g);
+}
+
+static void a_port_whose_output_broke_first_ends_for_good(void **state)
+{
+    struct gdrv *g = *state;
+
+    start_with_port_that_goes_on(g);
+    hk_port_memory_break(port_of(1), -HK_EPIPE);
+    expect_silence(g);
+    hk_port_memory_end(port_of(1));
+    expect(g, 1, PORT_OPEN, 0);
+    say(g, 1, PORT_OPEN, 1);
+    expect_silence(g);
+}
+
 static void messages_wait_for_buffers(void **state)
 {
     struct gdrv *g = *state;
@@ -278,6 +344,9 @@ static const struct CMUnitTest cases[] = {
     CASE(the_end_is_told_again_after_a_reset),
     CASE(a_console_is_not_told_of_the_end),
     CASE(a_port_may_hide_the_end),
+    CASE(a_port_that_goes_on_closes_only_for_a_moment),
+    CASE(a_port_that_goes_on_closes_when_its_output_breaks),
+    CASE(a_port_whose_output_broke_first_ends_for_good),
     CASE(messages_wait_for_buffers),
     CASE(messages_that_make_no_sense_are_ignored),
     CASE(short_messages_are_ignored),
