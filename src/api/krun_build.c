@@ -14,6 +14,7 @@
 #include "api/krun_int.h"
 #include "base/log.h"
 #include "guest/init_image.h"
+#include "guest/kernel.h"
 #include "libkrun.h"
 #include "os/process.h"
 
@@ -24,7 +25,7 @@
 /* The name in the root under which libkrun's kernels start an init. */
 #define INIT_NAME "init.krun"
 
-enum { MODE_BITS = 07777, INIT_MODE = 0755 };
+enum { MODE_BITS = 07777, INIT_MODE = 0755, KERNEL_NAME_MAX = 4096 };
 
 /* Walks a list of nodes that begin with a struct hk_krun_node. */
 #define EACH(type, item, list)                                      \
@@ -109,13 +110,20 @@ static int set_cmdline(struct husk_vm *vm, const struct hk_krun *ctx)
     return rc;
 }
 
+/* What HUSK_KERNEL says now, else what was found before the root directory
+ * may have changed, else what can be found now. */
 static int set_default_kernel(struct husk_vm *vm)
 {
-    const char *path = getenv("HUSK_KERNEL");
-    if (path == NULL || path[0] == '\0')
-        return hk_err_set(&vm->err, -HK_ENOENT,
-                          "there is no kernel; name one in HUSK_KERNEL");
-    return husk_vm_set_kernel(vm, path);
+    char name[KERNEL_NAME_MAX];
+    const char *wanted = getenv("HUSK_KERNEL");
+    if (wanted == NULL || wanted[0] == '\0')
+        wanted = hk_krun_kept_kernel();
+    if (wanted != NULL)
+        return husk_vm_set_kernel(vm, wanted);
+    int rc = hk_kernel_default(name, sizeof(name), &vm->err);
+    if (rc != 0)
+        return -HK_ENOENT;
+    return husk_vm_set_kernel(vm, name);
 }
 
 static int set_kernel(struct husk_vm *vm, const struct hk_krun *ctx)

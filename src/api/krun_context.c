@@ -142,6 +142,7 @@ int32_t krun_create_ctx(void)
     ctx->ram_mib = 128;
     ctx->shutdown_event = -1;
     memcpy(ctx->net_mac, default_mac, sizeof(default_mac));
+    hk_krun_keep_kernel();
 
     hk_lock(&table.lock);
     bool is_full = table.next_id > INT32_MAX;

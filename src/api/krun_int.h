@@ -194,6 +194,12 @@ struct husk_vm;
 int hk_krun_build(const struct hk_krun *ctx, struct husk_vm *vm,
                   int *output) HK_MUST_CHECK;
 
+/* Finds the default kernel, unless that was done. */
+void hk_krun_keep_kernel(void);
+
+/* The name of the kernel that was found; NULL: none. Static storage. */
+const char *hk_krun_kept_kernel(void);
+
 /* The kernel command line for a guest in which our init is not the first
  * program; the caller's to free(). */
 int hk_krun_compose_cmdline(const struct hk_krun *ctx, char **out,

@@ -1,14 +1,51 @@
 /*
  * krun_*: what the machine starts with.
+ *
+ * Container runtimes load the library in the host's root directory and make
+ * and start their context in the container's, where no kernel can be found any
+ * more. So the default kernel is looked for when the library is loaded, and
+ * again with each new context until there is one. What is found is kept by
+ * mapping its files: no descriptor, and no memory but what is used later.
  */
 #include "libkrun.h"
 
 #include "api/krun_int.h"
 #include "base/err.h"
+#include "guest/kernel.h"
 #include "os/file.h"
 #include "os/process.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
+
+enum { NAME_ROOM = 4096 };
+
+/* One default for the process, like the ABI. */
+static struct {
+    atomic_flag is_sought; /* a thread looks for it, or has found it */
+    atomic_bool is_found;
+    char name[NAME_ROOM];
+} kept = {.is_sought = ATOMIC_FLAG_INIT};
+
+void hk_krun_keep_kernel(void)
+{
+    if (atomic_flag_test_and_set(&kept.is_sought))
+        return;
+    if (hk_kernel_keep(NULL, kept.name, sizeof(kept.name)) == 0)
+        atomic_store(&kept.is_found, true);
+    else
+        atomic_flag_clear(&kept.is_sought);
+}
+
+HK_AT_LOAD static void keep_kernel_at_load(void)
+{
+    hk_krun_keep_kernel();
+}
+
+const char *hk_krun_kept_kernel(void)
+{
+    return atomic_load(&kept.is_found) ? kept.name : NULL;
+}
 
 int32_t krun_set_kernel(uint32_t ctx_id, const char *kernel_path,
                         uint32_t kernel_format, const char *initramfs,

@@ -23,6 +23,8 @@
 #define HK_SYSV __attribute__((sysv_abi))
 #define HK_CLEANUP(fn) __attribute__((cleanup(fn)))
 #define HK_FALLTHROUGH __attribute__((fallthrough))
+/* Called when the program or library that has the function is loaded. */
+#define HK_AT_LOAD __attribute__((constructor))
 
 #define hk_likely(x) __builtin_expect(!!(x), 1)
 #define hk_unlikely(x) __builtin_expect(!!(x), 0)

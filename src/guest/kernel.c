@@ -3,6 +3,7 @@
 
 #include "guest/kernel_folder.h"
 #include "guest/krunfw.h"
+#include "os/file.h"
 #include "os/folder.h"
 
 #include <stdio.h>
@@ -127,14 +128,14 @@ static int open_named(struct hk_kernel *kernel, struct hk_errmsg *err)
     char found[PATH_ROOM];
     const char *name = kernel->name;
 
+    if (hk_kernel_folder_is(name)) /* it may be one that is kept at hand */
+        return open_folder(kernel, name, err);
     enum hk_os_kind kind = hk_os_kind_of(name);
-    if (kind == HK_OS_FOLDER && !hk_kernel_folder_is(name))
+    if (kind == HK_OS_FOLDER)
         return hk_err_set(err, -HK_EISDIR,
                           "%s is a folder, but no kernel folder; 'husk kernel "
                           "import' makes one",
                           name);
-    if (kind == HK_OS_FOLDER)
-        return open_folder(kernel, name, err);
     if (kind != HK_OS_NOTHING || !hk_kernel_name_is_plain(name))
         return 0;
     if (strcmp(name, HK_KRUNFW_NAME) == 0)
@@ -173,6 +174,25 @@ void hk_kernel_close(struct hk_kernel *kernel)
     hk_kernel_folder_close(kernel->folder);
     free(kernel->name);
     *kernel = (struct hk_kernel){0};
+}
+
+int hk_kernel_keep(const char *name, char *path, size_t size)
+{
+    struct hk_kernel kernel;
+    int rc = hk_kernel_open(name, &kernel, NULL);
+    if (rc != 0)
+        return rc;
+    const char *found = kernel.name;
+    if (kernel.kind == HK_KERNEL_FOLDER) {
+        found = hk_kernel_folder_at(kernel.folder);
+        rc = hk_kernel_folder_keep(kernel.folder);
+    } else if (kernel.kind == HK_KERNEL_FILE) {
+        rc = hk_os_file_keep(kernel.path);
+    }
+    if (rc == 0)
+        rc = put_path(path, size, found, "", NULL);
+    hk_kernel_close(&kernel);
+    return rc;
 }
 
 struct listing {

@@ -38,6 +38,13 @@ int hk_kernel_open(const char *name, struct hk_kernel *kernel,
 void hk_kernel_close(struct hk_kernel *kernel);
 
 /*
+ * Finds a kernel now, and gives a name by which it can be opened later, even
+ * if the process has changed its root directory by then. `name` NULL: the
+ * default. Keeps no descriptor open. -HK_ENOENT, the host's errors.
+ */
+int hk_kernel_keep(const char *name, char *path, size_t size) HK_MUST_CHECK;
+
+/*
  * The name of the default: HUSK_KERNEL, HK_KRUNFW_NAME if it is installed, the
  * path of the folder "default". Longer than `size`: -HK_ENAMETOOLONG; none:
  * -HK_ENOENT with a sentence that says how to get one.

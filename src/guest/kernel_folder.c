@@ -41,8 +41,7 @@ static int read_manifest(const char *path, char **text, struct hk_errmsg *err)
 bool hk_kernel_folder_is(const char *path)
 {
     char *text;
-    if (strlen(path) >= PATH_ROOM || hk_os_kind_of(path) != HK_OS_FOLDER ||
-        read_manifest(path, &text, NULL) != 0)
+    if (strlen(path) >= PATH_ROOM || read_manifest(path, &text, NULL) != 0)
         return false;
     bool is = strncmp(text, HK_KERNEL_MANIFEST_FIRST "\n",
                       strlen(HK_KERNEL_MANIFEST_FIRST "\n")) == 0;
@@ -95,6 +94,11 @@ hk_kernel_folder_manifest(const struct hk_kernel_folder *folder)
     return &folder->manifest;
 }
 
+const char *hk_kernel_folder_at(const struct hk_kernel_folder *folder)
+{
+    return folder->path;
+}
+
 const char *hk_kernel_folder_image(const struct hk_kernel_folder *folder)
 {
     return folder->image;
@@ -109,16 +113,41 @@ uint32_t hk_kernel_folder_functions(const struct hk_kernel_folder *folder)
     return functions;
 }
 
+/* FOLDER/modules/NAME. */
+static void module_path(const struct hk_kernel_folder *folder, const char *name,
+                        char *path, size_t size)
+{
+    snprintf(path, size, "%s/modules/%s", folder->path, name);
+}
+
+enum { MODULE_PATH_ROOM = PATH_ROOM + HK_KERNEL_NAME_MAX + 16 };
+
+int hk_kernel_folder_keep(const struct hk_kernel_folder *folder)
+{
+    const struct hk_kernel_manifest *m = &folder->manifest;
+    char path[MODULE_PATH_ROOM];
+
+    snprintf(path, sizeof(path), "%s/" HK_KERNEL_MANIFEST, folder->path);
+    int rc = hk_os_file_keep(path);
+    if (rc == 0)
+        rc = hk_os_file_keep(folder->image);
+    for (size_t i = 0; rc == 0 && i < m->module_count; i++) {
+        module_path(folder, m->module[i].file, path, sizeof(path));
+        rc = hk_os_file_keep(path);
+    }
+    return rc;
+}
+
 static int add_module(const struct hk_kernel_folder *folder, const char *name,
                       struct hk_initramfs *archive,
                       struct hk_init_config *config, struct hk_errmsg *err)
 {
-    char path[PATH_ROOM + HK_KERNEL_NAME_MAX + sizeof("/modules/")];
+    char path[MODULE_PATH_ROOM];
     char inside[HK_KERNEL_NAME_MAX + sizeof("/modules/")];
     uint8_t *data;
     uint64_t len;
 
-    snprintf(path, sizeof(path), "%s/modules/%s", folder->path, name);
+    module_path(folder, name, path, sizeof(path));
     int rc = hk_os_file_read_all(path, MODULE_MAX, &data, &len, err);
     if (rc != 0)
         return rc;

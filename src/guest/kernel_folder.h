@@ -75,11 +75,18 @@ void hk_kernel_folder_close(struct hk_kernel_folder *folder); /* NULL: legal */
 const struct hk_kernel_manifest *
 hk_kernel_folder_manifest(const struct hk_kernel_folder *folder);
 
+/* The path by which it was opened. Borrowed until close. */
+const char *hk_kernel_folder_at(const struct hk_kernel_folder *folder);
+
 /* The kernel's path. Borrowed until close. */
 const char *hk_kernel_folder_image(const struct hk_kernel_folder *folder);
 
 /* The functions that it has, built in or as modules. */
 uint32_t hk_kernel_folder_functions(const struct hk_kernel_folder *folder);
+
+/* Keeps all its files at hand, as hk_os_file_keep does: it can then be opened
+ * by the same path wherever that leads. Errors: the host's. */
+int hk_kernel_folder_keep(const struct hk_kernel_folder *folder) HK_MUST_CHECK;
 
 /*
  * Puts the modules for `functions` into the archive and their records into

@@ -3,6 +3,7 @@
 
 #include "guest/init_config.h"
 #include "guest/initramfs.h"
+#include "guest/kernel.h"
 #include "guest/kernel_folder.h"
 #include "guest/kernel_import.h"
 #include "guest/modinfo.h"
@@ -272,6 +273,39 @@ static void a_guest_gets_the_modules_it_was_asked_for(void **state)
     hk_kernel_folder_close(folder);
 }
 
+static void a_kept_kernel_is_there_when_its_folder_is_gone(void **state)
+{
+    char name[PATH_ROOM];
+    struct hk_kernel kernel;
+    struct hk_initramfs archive;
+    struct hk_init_config config;
+
+    put_kernel();
+    put_module("virtio_mmio.ko", "");
+    assert_int_equal(import(), 0);
+    assert_int_equal(hk_kernel_keep(in_top("out"), name, 4), -HK_ENAMETOOLONG);
+    assert_int_equal(hk_kernel_keep(in_top("out"), name, sizeof(name)), 0);
+    assert_string_equal(name, in_top("out"));
+    assert_int_equal(hk_os_tree_remove(name, NULL), 0);
+    assert_int_equal(hk_kernel_open(name, &kernel, &err), 0);
+    assert_int_equal(kernel.kind, HK_KERNEL_FOLDER);
+    hk_initramfs_init(&archive);
+    hk_init_config_init(&config);
+    assert_int_equal(hk_kernel_folder_add_modules(kernel.folder, HK_KERNEL_MMIO,
+                                                  &archive, &config, &err),
+                     0);
+    uint8_t *data;
+    uint64_t len;
+    assert_int_equal(
+        hk_os_file_read_all(kernel.path, 1 << 30, &data, &len, NULL), 0);
+    free(data);
+    hk_init_config_fini(&config);
+    hk_initramfs_fini(&archive);
+    hk_kernel_close(&kernel);
+    assert_int_equal(hk_kernel_keep(in_top("other"), name, sizeof(name)),
+                     -HK_ENOENT);
+}
+
 static void a_module_without_what_it_needs_is_refused(void **state)
 {
     put_kernel();
@@ -455,6 +489,7 @@ static const struct CMUnitTest cases[] = {
     CASE(bad_manifests_are_refused_by_line),
     CASE(modules_come_in_the_order_of_their_needs),
     CASE(a_guest_gets_the_modules_it_was_asked_for),
+    CASE(a_kept_kernel_is_there_when_its_folder_is_gone),
     CASE(a_module_without_what_it_needs_is_refused),
     CASE(modules_in_a_ring_are_refused),
     CASE(sources_without_one_kernel_are_refused),
