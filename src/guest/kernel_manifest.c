@@ -68,8 +68,8 @@ static int take_name(struct line *line, char *name)
     struct line word = take_word(line, " ");
     if (!is_plain(word.text, word.len))
         return refuse(line, "a name in it is none");
+    memset(name, 0, HK_KERNEL_NAME_MAX);
     memcpy(name, word.text, word.len);
-    name[word.len] = '\0';
     return 0;
 }
 

@@ -127,8 +127,11 @@ int hk_os_folder_list(const char *path,
         return finish(rc, path, err);
     }
     rc = 0;
-    while (rc == 0 && uv_fs_scandir_next(&req, &entry) == 0)
-        rc = fn(opaque, entry.name);
+    /* Always to the end: libuv loses the last entry otherwise. */
+    while (uv_fs_scandir_next(&req, &entry) == 0) {
+        if (rc == 0)
+            rc = fn(opaque, entry.name);
+    }
     uv_fs_req_cleanup(&req);
     return rc;
 }
