@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "base/lock.h"
 #include "base/log.h"
+#include "os/thread.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -96,11 +97,6 @@ static void on_async(uv_async_t *async)
         uv_stop(&loop->uv);
 }
 
-static void yield(void)
-{
-    uv_sleep(0);
-}
-
 int hk_loop_create(struct hk_loop **out)
 {
     struct hk_loop *loop = calloc(1, sizeof(*loop));
@@ -123,7 +119,7 @@ int hk_loop_create(struct hk_loop **out)
     }
     loop->async.data = loop;
     own(loop);
-    hk_lock_set_yield(yield);
+    hk_lock_set_yield(hk_thread_yield);
     *out = loop;
     return 0;
 }

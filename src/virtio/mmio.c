@@ -11,7 +11,7 @@
  *     only if the device must act:
  *       post, sleep ----------------> activate, reset, config
  *       wake <----------------------- end of the turn
- *   interrupt status, acknowledge <-- interrupts, under `irq_lock`
+ *   interrupt status, acknowledge <-- interrupts, without a lock
  *
  * The status machine. A driver goes up one step at a time, may set FAILED at
  * any time and may go back to the start at any time:
@@ -25,16 +25,20 @@
  * or left VERSION_1 out. DRIVER_OK is not kept, but FAILED set, when the
  * device cannot be activated. A write that is no legal step changes nothing.
  *
- * Locks. `lock`, `irq_lock` and the lock of the configuration space are leaves
- * and held for a few instructions; `irq_lock` also across the interrupt line,
- * so that the line and the interrupt status never disagree. The monitor guards
- * whose turn it is; nothing else is taken inside. The home loop takes no turn,
- * so it waits for nobody. When a test's driver runs on the home loop's own
- * thread, the loop is turned instead of slept on.
+ * Locks. `lock` and the lock of the configuration space are leaves and held for
+ * a few instructions. The monitor guards whose turn it is; nothing else is
+ * taken inside. The home loop takes no turn, so it waits for nobody. When a
+ * test's driver runs on the home loop's own thread, the loop is turned instead
+ * of slept on.
  *
  * Interrupts. The line is level-triggered: high while the interrupt status is
  * not zero. For kernels that were told by the MP table that it is an edge, an
- * acknowledge that leaves a bit set makes a new edge.
+ * acknowledge that leaves a bit set makes a new edge. Raising the line wakes a
+ * vCPU, which may at once want to acknowledge on the processor that the home
+ * loop was just using; a lock held across the line would stop it there. So
+ * there is none: whoever takes the status from zero, or to zero, sets the line
+ * and then looks whether the status still says so (settle). The last one who
+ * set the line has seen the last status, or another is about to set it.
  */
 #define HK_LOG_TAG "virtio"
 
@@ -125,8 +129,7 @@ struct hk_vmmio {
     uint32_t queue_sel;
     struct hk_vqueue_setup setup[HK_VDEV_QUEUES_MAX];
 
-    struct hk_lock irq_lock; /* guards changes of isr, with the line */
-    atomic_uint isr;
+    atomic_uint isr; /* see settle */
 
     struct hk_monitor *monitor; /* guards busy, turns and released */
     bool busy;                  /* somebody has the turn */
@@ -158,25 +161,33 @@ static const char *name(const struct hk_vmmio *t)
 /* ------------------------------------------------------------------ */
 /* Interrupts                                                         */
 
+/* Sets the line to `level`, then to what the status has become meanwhile. */
+static void settle(struct hk_vmmio *t, bool level)
+{
+    bool now = level;
+
+    do {
+        level = now;
+        hk_irq_set(&t->irq, level);
+        now = atomic_load(&t->isr) != 0;
+    } while (now != level);
+}
+
 static void raise_interrupt(struct hk_vmmio *t, uint32_t bit)
 {
-    hk_lock(&t->irq_lock);
-    uint32_t before = atomic_fetch_or(&t->isr, bit);
-    if (before == 0)
-        hk_irq_set(&t->irq, true);
-    hk_unlock(&t->irq_lock);
+    if (atomic_fetch_or(&t->isr, bit) == 0)
+        settle(t, true);
 }
 
 static void acknowledge(struct hk_vmmio *t, uint32_t bits)
 {
-    hk_lock(&t->irq_lock);
     uint32_t before = atomic_fetch_and(&t->isr, ~bits);
-    if (before != 0) {
+
+    if (before == 0)
+        return;
+    if ((before & ~bits) != 0 && (before & bits) != 0)
         hk_irq_set(&t->irq, false);
-        if ((before & ~bits) != 0)
-            hk_irq_set(&t->irq, true);
-    }
-    hk_unlock(&t->irq_lock);
+    settle(t, (before & ~bits) != 0);
 }
 
 static void on_queue_interrupt(struct hk_vhost *host)

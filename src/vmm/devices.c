@@ -21,6 +21,7 @@
 static const uint8_t pins[] = {5,  6,  7,  10, 11, 14, 15, 16,
                                17, 18, 19, 20, 21, 22, 23};
 enum { PINS = sizeof(pins) };
+_Static_assert(HK_DEVICES_MAX <= PINS * HK_IRQ_SHARE_MAX, "pins to share");
 
 struct hk_devices {
     struct hk_machine *m;

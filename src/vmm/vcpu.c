@@ -24,8 +24,9 @@ static void raise_event(struct hk_vm_vcpu *vcpu, uint32_t events)
 {
     uv_mutex_lock(&vcpu->lock);
     vcpu->events |= events;
-    uv_cond_signal(&vcpu->cond);
     uv_mutex_unlock(&vcpu->lock);
+    /* Outside, so that who wakes up finds the lock free. */
+    uv_cond_signal(&vcpu->cond);
 }
 
 static const struct hk_hv_ops *hv_of(const struct hk_vm_vcpu *vcpu)
