@@ -88,6 +88,9 @@ struct hk_cpu_config {
     /* Offer protection keys for user and supervisor pages. PKRU is no XSAVE
      * component here, which kernels that switch processes expect. */
     bool protection_keys;
+    /* Be an AMD processor where the makers' system calls differ: the vendor's
+     * name, SYSCALL from compatibility mode, no SYSENTER in long mode. */
+    bool amd;
     /* Memory for decoded code of each vCPU; when it is full, all of it is
      * dropped. 0: the default, enough for a distribution's boot. Raised to a
      * least size of 256 KiB. */

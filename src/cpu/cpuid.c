@@ -119,12 +119,13 @@ struct query {
     uint32_t index, leaf, subleaf;
 };
 
-static void vendor(uint32_t r[4])
+static void vendor(const struct query *q, uint32_t r[4])
 {
+    const char *name = q->m->config.amd ? "AuthenticAMD" : "GenuineIntel";
     r[EAX] = MAX_BASIC;
-    memcpy(&r[EBX], "Genu", 4);
-    memcpy(&r[EDX], "ineI", 4);
-    memcpy(&r[ECX], "ntel", 4);
+    memcpy(&r[EBX], name, 4);
+    memcpy(&r[EDX], name + 4, 4);
+    memcpy(&r[ECX], name + 8, 4);
 }
 
 static void identity(const struct query *q, uint32_t r[4])
@@ -266,7 +267,7 @@ static void basic(const struct query *q, uint32_t r[4])
 {
     switch (q->leaf) {
     case 0:
-        vendor(r);
+        vendor(q, r);
         break;
     case 1:
         identity(q, r);

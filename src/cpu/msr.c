@@ -41,6 +41,8 @@ enum {
     MSR_GS_BASE = 0xc0000101,
     MSR_KERNEL_GS_BASE = 0xc0000102,
     MSR_TSC_AUX = 0xc0000103,
+    MSR_K7_EVNTSEL0 = 0xc0010000,
+    MSR_K7_PERFCTR3 = 0xc0010007,
 };
 
 enum { FEATURE_CONTROL_LOCKED = 1 };
@@ -143,6 +145,13 @@ uint64_t hk_msr_arch_capabilities(const struct hk_cpu_machine *m)
            its_no;
 }
 
+/* Every AMD processor has these counters; ours do not count. */
+static bool is_amd_counter(const struct hk_cpu *c, uint32_t msr)
+{
+    return c->machine->config.amd && msr >= MSR_K7_EVNTSEL0 &&
+           msr <= MSR_K7_PERFCTR3;
+}
+
 /* ---- reading ------------------------------------------------------------ */
 
 static bool read_apic(struct hk_cpu *c, uint32_t msr, uint64_t *value)
@@ -161,6 +170,10 @@ bool hk_msr_read(struct hk_cpu *c, uint32_t msr, uint64_t *value)
     }
     if (is_apic(msr))
         return read_apic(c, msr, value);
+    if (is_amd_counter(c, msr)) {
+        *value = 0;
+        return true;
+    }
     switch (msr) {
     case MSR_TSC:
         *value = hk_tsc_now(c);
@@ -299,6 +312,8 @@ bool hk_msr_write(struct hk_cpu *c, uint32_t msr, uint64_t value)
         return write_plain(c, p, value);
     if (is_apic(msr))
         return write_apic(c, msr, value);
+    if (is_amd_counter(c, msr))
+        return true;
     switch (msr) {
     case MSR_TSC:
         move_tsc(c, value - hk_tsc_now(c));

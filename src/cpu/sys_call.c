@@ -2,7 +2,9 @@
  * Fast system calls and the bases of FS and GS.
  *
  * As on Intel processors: SYSCALL and SYSRET exist in 64-bit mode only, and
- * SYSRET to an address that is not canonical is #GP(0) at CPL 0.
+ * SYSRET to an address that is not canonical is #GP(0) at CPL 0. A machine
+ * that says AMD also has SYSCALL in compatibility mode, and then no SYSENTER
+ * in long mode (AMD64 volume 3, SYSCALL and SYSENTER).
  */
 #include "cpu/slow_int.h"
 
@@ -12,11 +14,12 @@ bool hk_slow_syscall(struct hk_cpu *c, const struct hk_insn *i)
 {
     uint64_t rflags = hk_get_rflags(c) & ~(uint64_t)HK_RF_RF;
     uint16_t selector = (uint16_t)(c->msr.star >> 32);
-    if (!hk_is_code64(c) || (c->msr.efer & HK_EFER_SCE) == 0)
+    bool exists = c->machine->config.amd ? hk_is_long(c) : hk_is_code64(c);
+    if (!exists || (c->msr.efer & HK_EFER_SCE) == 0)
         return hk_fault(c, HK_VEC_UD);
     c->r[HK_RCX] = c->rip;
     c->r[HK_R11] = rflags;
-    c->rip = c->msr.lstar;
+    c->rip = hk_is_code64(c) ? c->msr.lstar : c->msr.cstar;
     hk_seg_set_flat_code(c, selector & 0xfffc, 0, true);
     hk_seg_set_flat_stack(c, (uint16_t)((selector & 0xfffc) + 8), 0);
     hk_set_rflags(c, rflags & ~c->msr.fmask);
@@ -50,6 +53,8 @@ bool hk_slow_sysenter(struct hk_cpu *c, const struct hk_insn *i)
 {
     bool is64 = hk_is_long(c);
     uint16_t selector = c->msr.sysenter_cs & 0xfffc;
+    if (is64 && c->machine->config.amd)
+        return hk_fault(c, HK_VEC_UD);
     if ((c->cr0 & HK_CR0_PE) == 0 || selector == 0)
         return hk_fault_err(c, HK_VEC_GP, 0);
     c->rip = is64 ? c->msr.sysenter_eip : (uint32_t)c->msr.sysenter_eip;
@@ -67,6 +72,8 @@ bool hk_slow_sysexit(struct hk_cpu *c, const struct hk_insn *i)
     bool to64 = i->opsize == 8;
     uint16_t selector = c->msr.sysenter_cs & 0xfffc;
     uint64_t rip = c->r[HK_RDX], rsp = c->r[HK_RCX];
+    if (hk_is_long(c) && c->machine->config.amd)
+        return hk_fault(c, HK_VEC_UD);
     if ((c->cr0 & HK_CR0_PE) == 0 || selector == 0 || c->cpl != 0)
         return hk_fault_err(c, HK_VEC_GP, 0);
     if (to64 && (!hk_is_canonical(rip) || !hk_is_canonical(rsp)))

@@ -205,6 +205,46 @@ static void syscall_without_sce_is_undefined(void **state)
     tiny_free(vm);
 }
 
+TINY_ASM(user_syscall32, 32, "syscall; ud2");
+TINY_ASM(kernel_sysenter, 64, "sysenter");
+
+static struct tiny_end syscall_from_compatibility_mode(struct tiny_vm *vm)
+{
+    struct hk_vcpu_state *s = &vm->cpu[0].state;
+    TINY_LOAD_USER(vm, user_syscall32);
+    s->cs.selector = TINY_USER_CS32;
+    s->cs.attr = 0xc0fb; /* 32-bit code for ring 3 */
+    tiny_put(vm, TINY_CODE, kernel_hlt, 1);
+    s->cstar = TINY_CODE;
+    s->star = (uint64_t)TINY_CS64 << 32;
+    return tiny_run(vm);
+}
+
+static void syscall_from_compatibility_mode_is_amds(void **state)
+{
+    struct tiny_vm *vm = tiny_new(TINY_LONG, 1);
+    struct tiny_end e = syscall_from_compatibility_mode(vm);
+    assert_int_equal(e.vector, HK_VEC_UD);
+    assert_int_equal(e.rip, TINY_USER_CODE);
+    tiny_free(vm);
+    vm = tiny_new_amd(TINY_LONG, 1);
+    e = syscall_from_compatibility_mode(vm);
+    assert_int_equal(e.vector, -1);
+    assert_int_equal(vm->cpu[0].state.rip, TINY_CODE + 1);
+    assert_int_equal(vm->cpu[0].state.gpr[HK_RCX], TINY_USER_CODE + 2);
+    assert_int_equal(vm->cpu[0].state.cs.selector, TINY_CS64);
+    tiny_free(vm);
+}
+
+static void amds_long_mode_has_no_sysenter(void **state)
+{
+    struct tiny_vm *vm = tiny_new_amd(TINY_LONG, 1);
+    TINY_LOAD(vm, kernel_sysenter);
+    vm->cpu[0].state.sysenter_cs = TINY_CS64;
+    assert_int_equal(tiny_run(vm).vector, HK_VEC_UD);
+    tiny_free(vm);
+}
+
 static void sysret_to_a_bad_address_faults_in_ring_0(void **state)
 {
     struct tiny_vm *vm = tiny_new(TINY_LONG, 1);
@@ -566,6 +606,8 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(umip_hides_the_tables_from_ring_3),
     cmocka_unit_test(syscall_and_sysret_go_there_and_back),
     cmocka_unit_test(syscall_without_sce_is_undefined),
+    cmocka_unit_test(syscall_from_compatibility_mode_is_amds),
+    cmocka_unit_test(amds_long_mode_has_no_sysenter),
     cmocka_unit_test(sysret_to_a_bad_address_faults_in_ring_0),
     cmocka_unit_test(sysenter_and_sysexit_use_their_msrs),
     cmocka_unit_test(msrs_take_what_the_manual_says),

@@ -305,8 +305,8 @@ static void start_cpu(struct tiny_vm *vm, struct tiny_cpu *t,
         start_protected(vm, &t->state, mode == TINY_LONG);
 }
 
-struct tiny_vm *tiny_new_code(enum tiny_mode mode, uint32_t cpus,
-                              uint32_t code_bytes)
+static struct tiny_vm *new_vm(enum tiny_mode mode, uint32_t cpus,
+                              uint32_t code_bytes, bool amd)
 {
     struct tiny_vm *vm = calloc(1, sizeof(*vm));
     struct hk_cpu_config config = {.host = &host,
@@ -314,6 +314,7 @@ struct tiny_vm *tiny_new_code(enum tiny_mode mode, uint32_t cpus,
                                    .tsc_hz = 2100000000,
                                    .tell_safe = true,
                                    .protection_keys = true,
+                                   .amd = amd,
                                    .code_bytes = code_bytes};
     assert_non_null(vm);
     assert_true(cpus <= HK_COUNT(vm->cpu));
@@ -336,9 +337,20 @@ struct tiny_vm *tiny_new_code(enum tiny_mode mode, uint32_t cpus,
     return vm;
 }
 
+struct tiny_vm *tiny_new_code(enum tiny_mode mode, uint32_t cpus,
+                              uint32_t code_bytes)
+{
+    return new_vm(mode, cpus, code_bytes, false);
+}
+
 struct tiny_vm *tiny_new(enum tiny_mode mode, uint32_t cpus)
 {
-    return tiny_new_code(mode, cpus, 0);
+    return new_vm(mode, cpus, 0, false);
+}
+
+struct tiny_vm *tiny_new_amd(enum tiny_mode mode, uint32_t cpus)
+{
+    return new_vm(mode, cpus, 0, true);
 }
 
 void tiny_free(struct tiny_vm *vm)

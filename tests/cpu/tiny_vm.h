@@ -90,6 +90,8 @@ struct tiny_vm *tiny_new(enum tiny_mode mode, uint32_t cpus);
 /* With so much memory for decoded code; see hk_cpu_config. */
 struct tiny_vm *tiny_new_code(enum tiny_mode mode, uint32_t cpus,
                               uint32_t code_bytes);
+/* With AMD's processors. */
+struct tiny_vm *tiny_new_amd(enum tiny_mode mode, uint32_t cpus);
 void tiny_free(struct tiny_vm *vm);
 
 void tiny_put(struct tiny_vm *vm, uint64_t gpa, const void *bytes, size_t len);

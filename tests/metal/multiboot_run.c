@@ -2,15 +2,15 @@
  * Runs a multiboot image on the software CPU: for bare-metal test suites.
  *
  *     multiboot_run [--cpus N] [--memory MIB] [--seconds N]
- *                   [--test-device 0] [--keys 1] IMAGE [ARG...]
+ *                   [--test-device 0] [--keys 1] [--amd 1] IMAGE [ARG...]
  *
  * The machine: RAM at 0, local APICs, an I/O APIC, COM1 (output only), a
  * debug-exit port at 0xf4, and the small test device that such suites expect:
  * an echo port at 0xe0, interrupt lines 0 to 23 at ports 0x2000 up, and 64 KiB
  * of plain memory at 0xff000000. The environment of the image says how many
- * CPUs and how much memory there is. --keys 1 offers protection keys. The exit
- * status is what the image wrote to port 0xf4, twice plus one, or 124 after
- * --seconds.
+ * CPUs and how much memory there is. --keys 1 offers protection keys, --amd 1
+ * makes the processors AMD's. The exit status is what the image wrote to port
+ * 0xf4, twice plus one, or 124 after --seconds.
  */
 #include "chip/ioapic.h"
 #include "chip/lapic.h"
@@ -57,6 +57,7 @@ struct metal {
     uint8_t io_mem[IO_MEM_SIZE];
     uint64_t echo;
     bool keys;        /* protection keys are offered */
+    bool amd;         /* the processors are AMD's */
     bool test_device; /* as the environment says; it is always there */
     atomic_uint pic;  /* requests of a bare 8259 pair, 0x08 and 0x70 up */
     uint8_t pic_mask[2];
@@ -593,7 +594,8 @@ static int make_machine(struct metal *m)
                                    .vcpu_count = m->count,
                                    .tsc_hz = TSC_HZ,
                                    .tell_safe = true,
-                                   .protection_keys = m->keys};
+                                   .protection_keys = m->keys,
+                                   .amd = m->amd};
     m->ram = aligned_alloc(4096, m->ram_size);
     if (m->ram == NULL)
         return -1;
@@ -660,6 +662,7 @@ int main(int argc, char **argv)
 {
     struct metal *m = calloc(1, sizeof(*m));
     unsigned long cpus = 1, mib = 128, seconds = 60, device = 1, keys = 0;
+    unsigned long amd = 0;
     int at = 1;
     if (m == NULL)
         return 125;
@@ -675,6 +678,8 @@ int main(int argc, char **argv)
             device = value;
         else if (strcmp(argv[at], "--keys") == 0)
             keys = value;
+        else if (strcmp(argv[at], "--amd") == 0)
+            amd = value;
     }
     if (at >= argc || cpus == 0 || cpus > MAX_CPUS || mib < 2 || mib > 3072) {
         free(m);
@@ -684,6 +689,7 @@ int main(int argc, char **argv)
     m->ram_size = (uint64_t)mib << 20;
     m->test_device = device != 0;
     m->keys = keys != 0;
+    m->amd = amd != 0;
     m->deadline = uv_hrtime() + (uint64_t)seconds * 1000000000;
     (void)uv_mutex_init(&m->lock);
     (void)uv_cond_init(&m->cond);
