@@ -5,8 +5,10 @@
 #include "api/husk_int.h"
 
 #include "base/log.h"
+#include "guest/kernel.h"
 #include "vmm/backend.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -174,19 +176,34 @@ int husk_vm_set_memory(struct husk_vm *vm, uint64_t bytes)
 /* ------------------------------------------------------------------ */
 /* A VM: run                                                          */
 
+enum { KERNEL_NAME_MAX = 4096 };
+
+/* The kernel's name: the one that was set, or the default. */
+static int choose_kernel(struct husk_vm *vm, char *name, size_t size)
+{
+    if (vm->kernel == NULL)
+        return hk_kernel_default(name, size, &vm->err);
+    if ((size_t)snprintf(name, size, "%s", vm->kernel) >= size)
+        return hk_err_set(&vm->err, -HK_ENAMETOOLONG,
+                          "the path of the kernel is too long");
+    return 0;
+}
+
 int husk_vm_start(struct husk_vm *vm)
 {
     if (vm->started)
         return hk_err_set(&vm->err, -HK_EBUSY, "a VM runs only once");
-    if (vm->kernel == NULL)
-        return hk_err_set(&vm->err, -HK_EINVAL, "the VM has no kernel");
+    char kernel[KERNEL_NAME_MAX] = "";
+    int rc = choose_kernel(vm, kernel, sizeof(kernel));
+    if (rc != 0)
+        return rc;
     struct hk_vm_config config = vm->config;
-    config.kernel = vm->kernel;
+    config.kernel = kernel;
     config.initrd = vm->initrd;
     config.cmdline = vm->cmdline;
     config.parts = &vm->parts;
     size_t backend = 0;
-    int rc = hk_backend_choose(vm->backend, &backend, &vm->err);
+    rc = hk_backend_choose(vm->backend, &backend, &vm->err);
     config.hv = rc == 0 ? hk_backend_get(backend) : NULL;
     if (rc == 0)
         rc = hk_vm_start(vm->vm, &config, &vm->err);

@@ -78,6 +78,7 @@ enum {
     REG_QUEUE_AVAIL_HIGH = 0x94,
     REG_QUEUE_USED_LOW = 0xa0,
     REG_QUEUE_USED_HIGH = 0xa4,
+    REG_SHM_SEL = 0xac,
     REG_SHM_LEN_LOW = 0xb0,
     REG_SHM_LEN_HIGH = 0xb4,
     REG_SHM_BASE_LOW = 0xb8,
@@ -607,6 +608,8 @@ static void write_locked(struct hk_vmmio *t, uint32_t reg, uint32_t value)
         break;
     case REG_DRIVER_FEATURES:
         write_features(t, value);
+        break;
+    case REG_SHM_SEL: /* whichever: there is none */
         break;
     case REG_QUEUE_SEL:
         t->queue_sel = value;

@@ -78,6 +78,17 @@ static bool setup_failed(const struct hk_vm *vm)
            vm->end_status == INIT_FAILED;
 }
 
+/* libkrun's way to end: a status told to the root share, then a restart. */
+static void take_noted_status(struct hk_vm *vm)
+{
+    int status = atomic_load(&vm->noted_status);
+    if (status < 0 ||
+        (vm->end_reason != HK_END_RESET && vm->end_reason != HK_END_POWER_OFF))
+        return;
+    vm->end_reason = HK_END_EXIT;
+    vm->end_status = status;
+}
+
 /* Was the reset or triple fault a restart in order? */
 static enum hk_end judge(struct hk_vm *vm)
 {
@@ -147,6 +158,7 @@ static const char *plain_text(const struct hk_vm *vm, enum hk_end reason)
 /* No vCPU runs and the console is closed, but the parts still exist. */
 static void conclude(struct hk_vm *vm, struct hk_vm_result *result)
 {
+    take_noted_status(vm);
     *result = (struct hk_vm_result){.reason = judge(vm)};
     if (result->reason == HK_END_EXIT) {
         result->status = vm->end_status;
@@ -283,6 +295,7 @@ static void forget(struct hk_vm *vm)
     vm->end_asker = NULL;
     vm->words = HK_WORDS_NONE;
     atomic_store(&vm->control.has_init, false);
+    atomic_store(&vm->noted_status, -1);
 }
 
 int hk_vm_start(struct hk_vm *vm, const struct hk_vm_config *config,
@@ -348,6 +361,7 @@ int hk_vm_create(struct hk_vm **out)
     struct hk_vm *vm = calloc(1, sizeof(*vm));
     if (vm == NULL)
         return -HK_ENOMEM;
+    atomic_store(&vm->noted_status, -1);
     int rc = init_locks(vm);
     if (rc != 0) {
         free(vm);

@@ -17,8 +17,7 @@
 #include "vmm/vm_int.h"
 
 #include "base/log.h"
-#include "boot/boot.h"
-#include "boot/cmdline.h"
+#include "boot/layout.h"
 #include "bus/bus.h"
 #include "chip/acpi_pm.h"
 #include "chip/cmos.h"
@@ -32,7 +31,10 @@
 #include "loop/pool.h"
 #include "mem/gmem.h"
 #include "virtio/rng.h"
+#include "vmm/consoles.h"
 #include "vmm/devices.h"
+#include "vmm/files.h"
+#include "vmm/loading.h"
 #include "vmm/tap_port.h"
 
 #include <stdlib.h>
@@ -198,13 +200,8 @@ static int add_console(struct hk_vm *vm, const struct hk_vm_config *config,
     struct hk_machine *m = &vm->machine;
     struct hk_port *port = NULL;
     int rc = hk_loop_create(&m->loop);
-    if (rc != 0)
-        return rc;
-    if (config->serial_in < 0 && config->serial_out < 0)
-        rc = hk_port_open_null(&port);
-    else
-        rc = hk_port_open_fds(m->loop, config->serial_in, config->serial_out,
-                              config->serial_raw, &port, err);
+    if (rc == 0)
+        rc = hk_consoles_open_serial(m->loop, config, &port, err);
     if (rc == 0)
         rc = hk_tap_open(port, on_escape, vm, &m->console);
     return rc;
@@ -322,154 +319,43 @@ static int add_callers_device(struct hk_machine *m,
     return rc == 0 ? hk_devices_add(m->devices, dev, err) : rc;
 }
 
-static int add_devices(struct hk_machine *m, const struct hk_vm_config *config,
+static int add_device(struct hk_vm *vm, struct hk_vdev *take_dev,
+                      struct hk_errmsg *err)
+{
+    return hk_devices_add(vm->machine.devices, take_dev, err);
+}
+
+static int add_devices(struct hk_vm *vm, const struct hk_vm_config *config,
                        struct hk_errmsg *err)
 {
     enum { WORKERS = 8 };
+    struct hk_streams streams;
+    struct hk_machine *m = &vm->machine;
     int rc = hk_pool_create(m->loop, "husk-io", WORKERS, &m->pool);
     if (rc == 0)
         rc = hk_devices_create(m, &m->devices);
     if (rc == 0)
         rc = add_rng(m, err);
+    if (rc == 0)
+        rc = hk_consoles_create(vm, config, add_device, &streams, err);
+    if (rc == 0)
+        rc = hk_loading_prepare(m->loading, config, &streams, err);
+    if (rc == 0)
+        rc = hk_files_add(vm, config->parts, err);
     for (uint32_t i = 0; rc == 0 && i < config->device_count; i++)
         rc = add_callers_device(m, &config->devices[i], err);
     return rc;
 }
 
 /* ------------------------------------------------------------------ */
-/* The kernel                                                         */
-
-/* The user's command line and what Husk adds to it; *text is the caller's. */
-static int compose_cmdline(const struct hk_vm_config *config,
-                           struct hk_cmdline *line, struct hk_errmsg *err)
-{
-    const struct hk_cmdline_defaults defaults = {
-        .console = config->serial_out >= 0 ? "ttyS0" : NULL,
-        .virtio_only = true,
-    };
-    int rc = 0;
-    if (config->cmdline != NULL)
-        rc = hk_cmdline_add(line, config->cmdline, err);
-    if (rc == 0 && config->cmdline_additions)
-        rc = hk_cmdline_add_defaults(line, &defaults, err);
-    if (rc == 0)
-        HK_LOG_I("kernel command line: %s", line->text);
-    return rc;
-}
-
-/*
- * There is no firmware, but Linux may jump to where it would start: with
- * hardware-reduced ACPI and no reboot= the way to restart is by EFI, which is
- * not there, and then by the BIOS. What stands at F000:FFF0 asks for a reset.
- */
-static int add_reset_vector(struct hk_machine *m)
-{
-    static const uint8_t code[] = {
-        0xba,
-        HK_ACPI_RESET_PORT & 0xff,
-        HK_ACPI_RESET_PORT >> 8, /* mov dx */
-        0xb0,
-        HK_ACPI_RESET_VALUE, /* mov al */
-        0xee,                /* out */
-        0xf4,
-        0xeb,
-        0xfd, /* hlt; again */
-    };
-    const hk_gpa_t reset_vector = 0xffff0;
-    return hk_gmem_copy_out(m->gmem, reset_vector, code, sizeof(code));
-}
-
-static struct hk_boot_machine describe(const struct hk_machine *m)
-{
-    uint32_t count = 0;
-    const struct hk_boot_slot *slots = hk_devices_slots(m->devices, &count);
-    return (struct hk_boot_machine){
-        .slots = slots,
-        .slot_count = count,
-        .vcpu_count = m->vcpu_count,
-        .lapic_gpa = HK_APIC_BASE,
-        .ioapic_gpa = HK_IOAPIC_BASE,
-        .has_com1 = true,
-        .has_rtc = true,
-        .acpi =
-            {
-                .sleep_control_port = HK_ACPI_SLEEP_CONTROL_PORT,
-                .sleep_status_port = HK_ACPI_SLEEP_STATUS_PORT,
-                .reset_port = HK_ACPI_RESET_PORT,
-                .reset_value = HK_ACPI_RESET_VALUE,
-                .s5_type = HK_ACPI_S5_TYPE,
-            },
-    };
-}
-
-static int load(struct hk_machine *m, const struct hk_vm_config *config,
-                const char *cmdline, struct hk_errmsg *err)
-{
-    const struct hk_boot_config boot = {
-        .gmem = m->gmem,
-        .kernel = {.path = config->kernel},
-        .format = HK_IMAGE_AUTO,
-        .initrd = {.path = config->initrd},
-        .cmdline = cmdline,
-        .cmdline_devices = config->cmdline_additions,
-        .machine = describe(m),
-    };
-    struct hk_boot_info info;
-    int rc = hk_boot_load(&boot, &info, err);
-    if (rc != 0)
-        return rc;
-    rc = add_reset_vector(m);
-    if (rc != 0)
-        return rc;
-    struct hk_vcpu_state state;
-    hk_boot_set_regs(&info, &state);
-    uint32_t count = m->has_lapic ? m->vcpu_count : 1;
-    for (uint32_t i = 0; rc == 0 && i < count; i++)
-        rc = m->hv->vcpu_set_state(m->vcpus[i].hv, &state);
-    if (rc != 0)
-        return hk_err_set(err, rc,
-                          "back end %s refused the kernel's first registers",
-                          m->hv->name);
-    HK_LOG_I("kernel at 0x%llx to 0x%llx, entry 0x%llx",
-             (unsigned long long)info.kernel_start,
-             (unsigned long long)info.kernel_end,
-             (unsigned long long)info.entry);
-    return 0;
-}
-
-static int add_kernel(struct hk_machine *m, const struct hk_vm_config *config,
-                      struct hk_errmsg *err)
-{
-    struct hk_cmdline line;
-    if (config->kernel == NULL)
-        return 0;
-    int rc = hk_cmdline_init(&line, HK_CMDLINE_MAX);
-    if (rc != 0)
-        return rc;
-    rc = compose_cmdline(config, &line, err);
-    if (rc == 0)
-        rc = load(m, config, line.text, err);
-    hk_cmdline_fini(&line);
-    return rc;
-}
-
-/* What this build can give a VM. */
-static int check_parts(const struct hk_vm_parts *parts, struct hk_errmsg *err)
-{
-    if (parts == NULL ||
-        (parts->root.kind == HK_VM_ROOT_NONE && parts->share_count == 0 &&
-         parts->disk_count == 0 && parts->console_count == 0))
-        return 0;
-    return hk_err_set(err, -HK_ENOTSUP,
-                      "this build has no shares, disks and consoles yet");
-}
+/* All of it                                                          */
 
 int hk_machine_build(struct hk_vm *vm, const struct hk_vm_config *config,
                      struct hk_errmsg *err)
 {
     struct hk_errmsg why = {""};
     struct hk_machine *m = &vm->machine;
-    int rc = check_parts(config->parts, &why);
+    int rc = hk_loading_choose(config, &m->loading, &why);
     if (rc == 0)
         rc = add_ram(m, config->memory, &why);
     if (rc == 0)
@@ -483,9 +369,11 @@ int hk_machine_build(struct hk_vm *vm, const struct hk_vm_config *config,
     if (rc == 0)
         rc = add_chips(vm);
     if (rc == 0)
-        rc = add_devices(m, config, &why);
+        rc = add_devices(vm, config, &why);
     if (rc == 0)
-        rc = add_kernel(m, config, &why);
+        rc = hk_loading_load(vm, config, m->loading, &why);
+    atomic_store(&vm->control.has_init,
+                 rc == 0 && hk_loading_has_init(m->loading));
     if (rc == 0)
         return 0;
     if (why.text[0] == '\0') /* only our own allocations fail wordlessly */
@@ -573,6 +461,7 @@ void hk_machine_take_down(struct hk_vm *vm)
     hk_serial_destroy(m->serial);
     hk_devices_destroy(m->devices);
     hk_pool_destroy(m->pool);
+    hk_loading_destroy(m->loading);
     hk_loop_destroy(m->loop);
     remove_vcpus(m);
     hk_ioapic_destroy(m->ioapic);

@@ -70,6 +70,7 @@ struct hk_machine {
     struct hk_acpi_pm *acpi_pm;
     struct hk_devices *devices;
     struct hk_pool *pool; /* for devices that block */
+    struct hk_loading *loading;
 
     struct hk_vm_vcpu *vcpus;
     uint32_t vcpu_count;
@@ -99,7 +100,9 @@ struct hk_vm {
     bool has_loop_thread;
 
     struct hk_control_state control;
-    bool answered; /* init said that the workload runs, or cannot */
+    atomic_int noted_status; /* told by a share, -1 for none: counts when the
+                                machine ends without another */
+    bool answered;           /* init said that the workload runs, or cannot */
 
     /* Taken when the console is closed. */
     enum hk_words words;

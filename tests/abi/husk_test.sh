@@ -73,7 +73,7 @@ USER
     cd "$tap_folder"
     "${CC:-cc}" -I "$HUSK_SOURCE/include" user.c "$HUSK_LIBRARY" -o user \
         -luv -larchive -lpthread -lm
-    ./user
+    HUSK_KERNEL=/no/such/kernel ./user
 }
 
 tap_plan 5
