@@ -1,4 +1,4 @@
-/* Seeds of the image targets: see fuzz_qcow2.c and fuzz_vmdk.c for the form. */
+/* Seeds of fuzz_qcow2, fuzz_vmdk and fuzz_blk: see there for the form. */
 #include "make_seeds.h"
 
 #include "hk_test.h"
@@ -89,6 +89,25 @@ static void make_sparse_vmdk(const char *root)
     fclose(file);
 }
 
+/* One request of each kind. */
+static void make_requests(const char *root)
+{
+    static const uint8_t types[] = {0, 1, 4, 8, 11, 13, 99};
+    uint8_t bytes[1 + sizeof(types) * 12] = {0};
+    for (size_t i = 0; i < sizeof(types); i++) {
+        uint8_t *r = bytes + 1 + i * 12;
+        r[0] = types[i];
+        hk_put_le32(r + 2, (uint32_t)i * 3);
+        hk_put_le16(r + 6, types[i] == 1 ? 512 : types[i] > 8 ? 16 : 0);
+        hk_put_le16(r + 8, types[i] == 0 ? 513 : types[i] == 8 ? 21 : 1);
+        r[10] = (uint8_t)(i * 37);
+        r[11] = (uint8_t)(i * 2);
+    }
+    FILE *file = start(root, "fuzz_blk", "every-request");
+    put(file, bytes, sizeof(bytes));
+    fclose(file);
+}
+
 void make_disk_seeds(const char *root)
 {
     static const struct qcow2_shape v2 = {2, 9, 4, 1 << 16, NULL, NULL};
@@ -105,6 +124,7 @@ void make_disk_seeds(const char *root)
     make_qcow2(root, "wide-counts", &wide);
     make_qcow2(root, "backing", &above);
     make_sparse_vmdk(root);
+    make_requests(root);
     FILE *file = start(root, "fuzz_vmdk", "descriptor");
     put(file, text, sizeof(text) - 1);
     fclose(file);

@@ -210,9 +210,9 @@ static struct hk_disk *filter_create(struct hk_disk *take_below,
 static bool fails(struct hk_disk *disk)
 {
     struct fault_plan *plan = ((struct filter *)disk)->plan;
-    plan->seen++;
-    return plan->nth != 0 && (plan->seen == plan->nth ||
-                              (plan->for_ever && plan->seen > plan->nth));
+    unsigned seen = atomic_fetch_add(&plan->seen, 1) + 1;
+    return plan->nth != 0 &&
+           (seen == plan->nth || (plan->for_ever && seen > plan->nth));
 }
 
 static int fault_readv(struct hk_disk *disk, const struct hk_iov *iov,
@@ -439,6 +439,19 @@ static int hold_flush(struct hk_disk *disk)
     return hk_disk_flush(below(disk));
 }
 
+static int hold_trim(struct hk_disk *disk, uint64_t offset, uint64_t len)
+{
+    hold(disk, 0);
+    return hk_disk_trim(below(disk), offset, len);
+}
+
+static int hold_zero(struct hk_disk *disk, uint64_t offset, uint64_t len,
+                     bool may_trim)
+{
+    hold(disk, 0);
+    return hk_disk_zero(below(disk), offset, len, may_trim);
+}
+
 struct hk_disk *hold_disk_create(struct hk_disk *take_below,
                                  struct hold_plan *plan)
 {
@@ -447,6 +460,8 @@ struct hk_disk *hold_disk_create(struct hk_disk *take_below,
         .readv = hold_readv,
         .writev = hold_writev,
         .flush = hold_flush,
+        .trim = hold_trim,
+        .zero = hold_zero,
         .close = filter_close,
     };
     return filter_create(take_below, &ops, plan);

@@ -7,6 +7,7 @@
 
 #include "disk/disk.h"
 
+#include <stdatomic.h>
 #include <uv.h>
 
 /* The bytes outlive the disks that are made on them. */
@@ -37,7 +38,7 @@ struct hk_disk *mem_disk_create(struct mem_store *store, unsigned flags);
 struct fault_plan {
     unsigned nth;
     bool for_ever;
-    unsigned seen;
+    atomic_uint seen;
 };
 struct hk_disk *fault_disk_create(struct hk_disk *take_below,
                                   struct fault_plan *plan);
