@@ -24,17 +24,19 @@ enum { ACCOUNTS_MAX = 1 << 20 };
 struct hk_config hk_config;
 
 /*
- * The host's records. Without any we were started the way libkrun starts its
+ * The host's records: beside us in the archive, or a file that the host puts
+ * into the root share, where every other name may be a stranger's. Without
+ * any we were started the way libkrun starts its
  * init: everything is in our environment and arguments.
  */
 static void read_config(char **argv)
 {
     const char *why = "";
     size_t size;
-    char *data = hk_read_file(HK_CFG_PATH, HK_CFG_MAX, &size);
+    const char *path =
+        hk_root_is_archive() ? HK_CFG_PATH : "/" HK_CFG_SHARE_NAME;
+    char *data = hk_read_file(path, HK_CFG_MAX, &size);
 
-    if (data == NULL)
-        data = hk_read_file("/" HK_CFG_SHARE_NAME, HK_CFG_MAX, &size);
     if (data == NULL)
         hk_config.flags = HK_CFG_CMDLINE | HK_CFG_CONFIG_FILE |
                           HK_CFG_EXIT_PORT | HK_CFG_EXIT_IOCTL;

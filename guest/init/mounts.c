@@ -60,6 +60,19 @@ bool hk_root_is_share(void)
     return magic_of("/") == FUSE;
 }
 
+bool hk_root_is_archive(void)
+{
+    unsigned long magic = magic_of("/");
+    return magic == RAMFS || magic == TMPFS;
+}
+
+/* The kernel of libkrunfw mounts a root share itself and finds init there. */
+static bool has_root_to_mount(const struct hk_config *config)
+{
+    return config->has_root &&
+           !(hk_root_is_share() && strcmp(config->root.type, "virtiofs") == 0);
+}
+
 static void mount_place(const struct place *p)
 {
     char text[128];
@@ -103,7 +116,7 @@ void hk_mount_system(void)
 
 void hk_seal_root(const struct hk_config *config)
 {
-    if ((config->flags & HK_CFG_READ_ONLY) != 0 && !config->has_root)
+    if ((config->flags & HK_CFG_READ_ONLY) != 0)
         (void)mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL);
 }
 
@@ -163,8 +176,7 @@ static void free_archive(void)
 {
     static const char *const files[] = {"/init", "/husk.cfg", "/dev/console",
                                         "/dev/null"};
-    unsigned long magic = magic_of("/");
-    if (magic != RAMFS && magic != TMPFS)
+    if (!hk_root_is_archive())
         return;
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
         (void)unlink(files[i]);
@@ -172,7 +184,7 @@ static void free_archive(void)
 
 void hk_mount_root(const struct hk_config *config)
 {
-    if (!config->has_root)
+    if (!has_root_to_mount(config))
         return;
     struct hk_mount root = config->root;
     if ((config->flags & HK_CFG_READ_ONLY) != 0)
@@ -187,7 +199,7 @@ void hk_enter_root(const struct hk_config *config)
 {
     char path[64];
 
-    if (!config->has_root)
+    if (!has_root_to_mount(config))
         return;
     for (size_t i = 0; i < sizeof(first) / sizeof(first[0]); i++) {
         hk_join(path, sizeof(path), NEW_ROOT, first[i].path, NULL);

@@ -49,11 +49,15 @@ void hk_mount_system(void);
 void hk_mount_volumes(const struct hk_config *config);
 void hk_mount_tmpfs(const struct hk_strv *folders);
 
-/* Makes a root that was there from the start read-only, if it shall be. */
+/* Makes the root read-only, if it shall be, also one that was there from the
+ * start. */
 void hk_seal_root(const struct hk_config *config);
 
 /* Leaves no dirty file system behind. */
 void hk_unmount_all(const struct hk_config *config);
+
+/* True when / is what the kernel unpacked at its start. */
+bool hk_root_is_archive(void);
 
 /* True when / is a virtiofs share. */
 bool hk_root_is_share(void);
