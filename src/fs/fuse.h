@@ -15,7 +15,7 @@
 
 #include "base/compiler.h"
 #include "base/err.h"
-#include "fs/iov.h"
+#include "base/iov.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -83,11 +83,9 @@ struct hk_fuse_io_ops {
     size_t (*read)(void *io, void *to, size_t len);
     size_t (*write)(void *io, const void *from, size_t len);
     size_t (*write_at)(void *io, uint64_t at, const void *from, size_t len);
-    size_t (*read_iov)(void *io, uint64_t len, struct hk_fs_iov *iov,
-                       size_t max);
-    size_t (*write_iov)(void *io, uint64_t len, struct hk_fs_iov *iov,
-                        size_t max);
-    void (*wrote)(void *io, const struct hk_fs_iov *iov, size_t count);
+    size_t (*read_iov)(void *io, uint64_t len, struct hk_iov *iov, size_t max);
+    size_t (*write_iov)(void *io, uint64_t len, struct hk_iov *iov, size_t max);
+    void (*wrote)(void *io, const struct hk_iov *iov, size_t count);
 };
 
 /*

@@ -154,7 +154,7 @@ int hk_fuse_op_release(struct hk_fuse_req *req)
 /* ------------------------------------------------------------------ */
 /* Read and write                                                     */
 
-static size_t iov_sum(const struct hk_fs_iov *iov, size_t count)
+static size_t iov_sum(const struct hk_iov *iov, size_t count)
 {
     size_t sum = 0;
 
@@ -178,7 +178,7 @@ static int64_t read_host(struct hk_fuse_req *req, struct hk_fs_file *file,
                          uint64_t offset, uint64_t len)
 {
     struct hk_fuse *fuse = req->fuse;
-    struct hk_fs_iov iov[BATCH];
+    struct hk_iov iov[BATCH];
     uint64_t done = 0;
 
     while (done < len) {
@@ -244,7 +244,7 @@ static int64_t write_host(struct hk_fuse_req *req, struct hk_fs_file *file,
                           const struct hk_fuse_write_in *in)
 {
     struct hk_fuse *fuse = req->fuse;
-    struct hk_fs_iov iov[BATCH];
+    struct hk_iov iov[BATCH];
     /* A page that is written back goes to its own place, whatever the file
      * that carries it was opened for. */
     bool append = (in->flags & HK_O_APPEND) != 0 &&

@@ -183,7 +183,10 @@ static int open_existing(struct hk_fuse *fuse, struct hk_fuse_node *dir,
 
     if (rc < 0)
         return rc;
-    rc = hk_fuse_node_pin(fuse, out->node, &obj);
+    if (out->node->type == HK_S_IFREG)
+        rc = hk_fuse_node_pin(fuse, out->node, &obj);
+    else
+        rc = out->node->type == HK_S_IFDIR ? -HK_EISDIR : -HK_ENXIO;
     if (rc == 0) {
         rc = fuse->root->ops->open(fuse->root, obj, flags, &out->file);
         hk_fuse_node_unpin(fuse, out->node);

@@ -28,7 +28,7 @@
 
 #include "base/compiler.h"
 #include "base/err.h"
-#include "fs/iov.h"
+#include "base/iov.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -221,12 +221,11 @@ struct hk_fs_ops {
     /* At most what was asked; less only at the end of the file, when the
      * disk is full, or after an error that the next call will meet. */
     int64_t (*readv)(struct hk_fs_root *root, struct hk_fs_file *file,
-                     const struct hk_fs_iov *iov, size_t count,
-                     uint64_t offset);
+                     const struct hk_iov *iov, size_t count, uint64_t offset);
     /* `append`: at the end of the file, whatever `offset`. */
     int64_t (*writev)(struct hk_fs_root *root, struct hk_fs_file *file,
-                      const struct hk_fs_iov *iov, size_t count,
-                      uint64_t offset, bool append);
+                      const struct hk_iov *iov, size_t count, uint64_t offset,
+                      bool append);
     /* An error that the host only tells at close. */
     int (*flush)(struct hk_fs_root *root, struct hk_fs_file *file);
     int (*fsync)(struct hk_fs_root *root, struct hk_fs_file *file,

@@ -28,11 +28,6 @@ enum {
     CONFIG_SIZE = HK_FS_TAG_MAX + 4, /* tag, number of request queues */
 };
 
-_Static_assert(sizeof(struct hk_iov) == sizeof(struct hk_fs_iov) &&
-                   offsetof(struct hk_iov, len) ==
-                       offsetof(struct hk_fs_iov, len),
-               "one shape");
-
 struct slot {
     struct hk_work work;
     struct fs *fs;
@@ -79,21 +74,21 @@ static size_t io_write_at(void *io, uint64_t at, const void *from, size_t len)
     return hk_chain_write_at(io, at, from, len);
 }
 
-static size_t io_read_iov(void *io, uint64_t len, struct hk_fs_iov *iov,
+static size_t io_read_iov(void *io, uint64_t len, struct hk_iov *iov,
                           size_t max)
 {
-    return hk_chain_read_iov(io, len, (struct hk_iov *)(void *)iov, max);
+    return hk_chain_read_iov(io, len, iov, max);
 }
 
-static size_t io_write_iov(void *io, uint64_t len, struct hk_fs_iov *iov,
+static size_t io_write_iov(void *io, uint64_t len, struct hk_iov *iov,
                            size_t max)
 {
-    return hk_chain_write_iov(io, len, (struct hk_iov *)(void *)iov, max);
+    return hk_chain_write_iov(io, len, iov, max);
 }
 
-static void io_wrote(void *io, const struct hk_fs_iov *iov, size_t count)
+static void io_wrote(void *io, const struct hk_iov *iov, size_t count)
 {
-    hk_chain_wrote(io, (const struct hk_iov *)(const void *)iov, count);
+    hk_chain_wrote(io, iov, count);
 }
 
 static const struct hk_fuse_io_ops io_ops = {

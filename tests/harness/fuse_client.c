@@ -63,7 +63,7 @@ static size_t m_write_at(void *io, uint64_t at, const void *from, size_t len)
 }
 
 static size_t cut(uint8_t *base, size_t *at, size_t end, uint64_t len,
-                  struct hk_fs_iov *iov, size_t max)
+                  struct hk_iov *iov, size_t max)
 {
     size_t count = 0;
 
@@ -72,15 +72,14 @@ static size_t cut(uint8_t *base, size_t *at, size_t end, uint64_t len,
 
         if (one > len)
             one = (size_t)len;
-        iov[count++] = (struct hk_fs_iov){base + *at, one};
+        iov[count++] = (struct hk_iov){base + *at, one};
         *at += one;
         len -= one;
     }
     return count;
 }
 
-static size_t m_read_iov(void *io, uint64_t len, struct hk_fs_iov *iov,
-                         size_t max)
+static size_t m_read_iov(void *io, uint64_t len, struct hk_iov *iov, size_t max)
 {
     struct memory_io *m = io;
 
@@ -88,7 +87,7 @@ static size_t m_read_iov(void *io, uint64_t len, struct hk_fs_iov *iov,
                max);
 }
 
-static size_t m_write_iov(void *io, uint64_t len, struct hk_fs_iov *iov,
+static size_t m_write_iov(void *io, uint64_t len, struct hk_iov *iov,
                           size_t max)
 {
     struct memory_io *m = io;
@@ -96,7 +95,7 @@ static size_t m_write_iov(void *io, uint64_t len, struct hk_fs_iov *iov,
     return cut(m->out, &m->out_at, m->out_len, len, iov, max);
 }
 
-static void m_wrote(void *io, const struct hk_fs_iov *iov, size_t count)
+static void m_wrote(void *io, const struct hk_iov *iov, size_t count)
 {
     (void)io;
     (void)iov;

@@ -14,6 +14,7 @@ struct memory_entry {
 
 struct memory_inode {
     uint32_t refs; /* names, open objects */
+    bool removed;  /* a directory without a name takes no entries */
     struct hk_fs_attr attr;
     uint8_t *data;
     char *target;
@@ -37,7 +38,7 @@ struct hk_fs_dir {
     struct memory_inode *inode;
 };
 
-enum { FIRST_COOKIE = 3, FILE_MAX = 16 << 20 };
+enum { FIRST_COOKIE = 3, FILE_MAX = 4 << 20 };
 
 static struct memory_host *host_of(struct hk_fs_root *root)
 {
@@ -121,6 +122,7 @@ static void drop_name(struct memory_host *host, struct memory_inode *inode)
 {
     inode->attr.nlink--;
     inode->attr.ctime.sec++;
+    inode->removed = true;
     host->spare_ino = inode->attr.ino;
     put_inode(inode);
 }
@@ -340,6 +342,8 @@ static int make_inode(struct memory_host *host, struct memory_inode *dir,
         return -HK_ENOTDIR;
     if (*find(dir, name) != NULL)
         return -HK_EEXIST;
+    if (dir->removed)
+        return -HK_ENOENT;
     *out = new_inode(host, mode);
     if (caller != NULL) {
         (*out)->attr.uid = caller->uid;
@@ -390,6 +394,8 @@ static int m_link(struct hk_fs_root *root, struct hk_fs_node *node,
     (void)root;
     if (*find(dir->inode, name) != NULL)
         return -HK_EEXIST;
+    if (dir->inode->removed)
+        return -HK_ENOENT;
     node->inode->refs++;
     node->inode->attr.nlink++;
     add_entry(dir->inode, name, node->inode);
@@ -411,6 +417,18 @@ static int m_unlink(struct hk_fs_root *root, struct hk_fs_node *dir,
     return 0;
 }
 
+/* Whether `inode` is `tree` or below it. */
+static bool contains(const struct memory_inode *tree,
+                     const struct memory_inode *inode)
+{
+    if (tree == inode)
+        return true;
+    for (struct memory_entry *e = tree->entries; e != NULL; e = e->next)
+        if (contains(e->inode, inode))
+            return true;
+    return false;
+}
+
 static int m_rename(struct hk_fs_root *root, struct hk_fs_node *dir,
                     const char *name, struct hk_fs_node *new_dir,
                     const char *new_name, uint32_t flags)
@@ -419,11 +437,15 @@ static int m_rename(struct hk_fs_root *root, struct hk_fs_node *dir,
     struct memory_entry **to = find(new_dir->inode, new_name);
     struct memory_inode *moved;
 
-    if (*from == NULL)
+    if (*from == NULL || new_dir->inode->removed)
         return -HK_ENOENT;
+    if (contains((*from)->inode, new_dir->inode))
+        return -HK_EINVAL;
     if ((flags & HK_FS_RENAME_EXCHANGE) != 0) {
         if (*to == NULL)
             return -HK_ENOENT;
+        if (contains((*to)->inode, dir->inode))
+            return -HK_EINVAL;
         moved = (*from)->inode;
         (*from)->inode = (*to)->inode;
         (*to)->inode = moved;
@@ -447,8 +469,7 @@ static int m_rename(struct hk_fs_root *root, struct hk_fs_node *dir,
 /* Data                                                               */
 
 static int64_t m_readv(struct hk_fs_root *root, struct hk_fs_file *file,
-                       const struct hk_fs_iov *iov, size_t count,
-                       uint64_t offset)
+                       const struct hk_iov *iov, size_t count, uint64_t offset)
 {
     uint64_t done = 0, size = file->inode->attr.size;
 
@@ -465,8 +486,8 @@ static int64_t m_readv(struct hk_fs_root *root, struct hk_fs_file *file,
 }
 
 static int64_t m_writev(struct hk_fs_root *root, struct hk_fs_file *file,
-                        const struct hk_fs_iov *iov, size_t count,
-                        uint64_t offset, bool append)
+                        const struct hk_iov *iov, size_t count, uint64_t offset,
+                        bool append)
 {
     uint64_t sum = 0;
     int rc;
@@ -538,7 +559,7 @@ static int64_t m_copy(struct hk_fs_root *root, struct hk_fs_file *from,
     if (len > size - from_offset)
         len = size - from_offset;
     uint8_t *copy = malloc(len + 1);
-    struct hk_fs_iov iov = {copy, len};
+    struct hk_iov iov = {copy, len};
     assert_non_null(copy);
     memcpy(copy, from->inode->data + from_offset, len);
     int64_t done = m_writev(root, to, &iov, 1, to_offset, false);

@@ -119,9 +119,9 @@ int hk_lx_open(struct hk_fs_root *root, struct hk_fs_node *node,
                uint32_t open_flags, struct hk_fs_file **out);
 void hk_lx_close(struct hk_fs_root *root, struct hk_fs_file *file);
 int64_t hk_lx_readv(struct hk_fs_root *root, struct hk_fs_file *file,
-                    const struct hk_fs_iov *iov, size_t count, uint64_t offset);
+                    const struct hk_iov *iov, size_t count, uint64_t offset);
 int64_t hk_lx_writev(struct hk_fs_root *root, struct hk_fs_file *file,
-                     const struct hk_fs_iov *iov, size_t count, uint64_t offset,
+                     const struct hk_iov *iov, size_t count, uint64_t offset,
                      bool append);
 int hk_lx_flush(struct hk_fs_root *root, struct hk_fs_file *file);
 int hk_lx_fsync(struct hk_fs_root *root, struct hk_fs_file *file,

@@ -16,8 +16,8 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-_Static_assert(sizeof(struct hk_fs_iov) == sizeof(struct iovec) &&
-                   offsetof(struct hk_fs_iov, len) ==
+_Static_assert(sizeof(struct hk_iov) == sizeof(struct iovec) &&
+                   offsetof(struct hk_iov, len) ==
                        offsetof(struct iovec, iov_len),
                "one shape");
 _Static_assert(FALLOC_FL_KEEP_SIZE == HK_FS_KEEP_SIZE &&
@@ -115,13 +115,13 @@ void hk_lx_close(struct hk_fs_root *root, struct hk_fs_file *file)
 /* ------------------------------------------------------------------ */
 /* Bytes                                                              */
 
-static const struct iovec *iovec_of(const struct hk_fs_iov *iov)
+static const struct iovec *iovec_of(const struct hk_iov *iov)
 {
     return (const struct iovec *)(const void *)iov;
 }
 
 int64_t hk_lx_readv(struct hk_fs_root *root, struct hk_fs_file *file,
-                    const struct hk_fs_iov *iov, size_t count, uint64_t offset)
+                    const struct hk_iov *iov, size_t count, uint64_t offset)
 {
     ssize_t got;
 
@@ -132,7 +132,7 @@ int64_t hk_lx_readv(struct hk_fs_root *root, struct hk_fs_file *file,
     return got < 0 ? -errno : got;
 }
 
-static ssize_t append_at_end(int fd, const struct hk_fs_iov *iov, size_t count)
+static ssize_t append_at_end(int fd, const struct hk_iov *iov, size_t count)
 {
     ssize_t put = pwritev2(fd, iovec_of(iov), (int)count, 0, RWF_APPEND);
     off_t end;
@@ -144,7 +144,7 @@ static ssize_t append_at_end(int fd, const struct hk_fs_iov *iov, size_t count)
 }
 
 int64_t hk_lx_writev(struct hk_fs_root *root, struct hk_fs_file *file,
-                     const struct hk_fs_iov *iov, size_t count, uint64_t offset,
+                     const struct hk_iov *iov, size_t count, uint64_t offset,
                      bool append)
 {
     ssize_t put;
