@@ -174,6 +174,7 @@ int hk_vhost_activate(struct hk_vhost *host, uint64_t features,
     HK_LOG_GUEST_W("%s: cannot be activated: %s", dev->ops->name,
                    hk_err_text(rc));
     host->active = false;
+    host->broken = false;
     host->features = 0;
     drop_queues(host);
     return rc;

@@ -347,77 +347,83 @@ static void on_reset_done(struct hk_vhost *host)
     end_turn(t);
 }
 
-static bool features_are_ok(const struct hk_vmmio *t)
+/* NULL, or what is wrong with the features that the driver took. */
+static const char *check_features(const struct hk_vmmio *t)
 {
-    uint64_t offered = t->host.dev->info.features;
-    uint64_t extra = t->driver_features & ~offered;
-
-    if (extra != 0)
-        HK_LOG_GUEST_W("%s: the driver takes features that were not offered: "
-                       "0x%llx",
-                       name(t), (unsigned long long)extra);
-    else if ((t->driver_features & HK_VIRTIO_F_VERSION_1) == 0)
-        HK_LOG_GUEST_W("%s: the driver does not take VERSION_1", name(t));
-    else
-        return true;
-    return false;
+    if ((t->driver_features & ~t->host.dev->info.features) != 0)
+        return "the driver takes features that were not offered";
+    if ((t->driver_features & HK_VIRTIO_F_VERSION_1) == 0)
+        return "the driver does not take VERSION_1";
+    return NULL;
 }
 
-/* Makes the step to `want`, or what of it does not need the home loop. */
-static enum op step(struct hk_vmmio *t, uint32_t want)
+/* Makes the step to `want`, or what of it does not need the home loop, which
+ * *op is for. NULL, or why there is no such step. */
+static const char *step(struct hk_vmmio *t, uint32_t want, enum op *op)
 {
     uint32_t from = t->status & S_STEPS;
+    const char *wrong = NULL;
 
     if (from == want)
-        return OP_NONE;
+        return NULL;
     if ((from == STATE_RESET && want == STATE_ACKNOWLEDGED) ||
         (from == STATE_ACKNOWLEDGED && want == STATE_DRIVER)) {
         t->status |= want;
-        return OP_NONE;
-    }
-    if (from == STATE_DRIVER && want == STATE_FEATURES_OK) {
-        if (features_are_ok(t))
-            t->status |= want;
-        return OP_NONE;
-    }
-    if (from == STATE_FEATURES_OK && want == STATE_DRIVER_OK) {
+    } else if (from == STATE_DRIVER && want == STATE_FEATURES_OK) {
+        wrong = check_features(t);
+        t->status |= wrong == NULL ? want : 0;
+    } else if (from == STATE_FEATURES_OK && want == STATE_DRIVER_OK) {
         t->frozen = true;
-        return OP_ACTIVATE;
+        *op = OP_ACTIVATE;
+    } else {
+        wrong = "no such step is allowed";
     }
-    HK_LOG_GUEST_W("%s: no step leads from status %u to %u", name(t),
-                   (unsigned)from, (unsigned)want);
-    return OP_NONE;
+    return wrong;
 }
 
-/* What a write of the status register asks of the home loop. */
-static enum op judge_status(struct hk_vmmio *t, uint32_t value)
+/* What a write of the status register asks of the home loop. NULL, or why it
+ * changes nothing. */
+static const char *judge_status(struct hk_vmmio *t, uint32_t value, enum op *op)
 {
     const uint32_t known = S_STEPS | S_NEEDS_RESET | S_FAILED;
 
-    if (value == 0)
-        return OP_RESET;
+    *op = OP_NONE;
+    if (value == 0) {
+        *op = OP_RESET;
+        return NULL;
+    }
     if ((value & S_FAILED) != 0) {
-        if ((t->status & S_FAILED) == 0)
-            HK_LOG_GUEST_W("%s: the driver gave up", name(t));
+        bool is_news = (t->status & S_FAILED) == 0;
         t->status |= S_FAILED;
-        return OP_NONE;
+        return is_news ? "the driver gave up" : NULL;
     }
-    if ((t->status & S_FAILED) != 0 || (value & ~known) != 0) {
-        HK_LOG_GUEST_W("%s: status 0x%x is refused in status 0x%x", name(t),
-                       (unsigned)value, (unsigned)t->status);
-        return OP_NONE;
-    }
-    return step(t, value & S_STEPS);
+    if ((t->status & S_FAILED) != 0)
+        return "only a reset helps now";
+    if ((value & ~known) != 0)
+        return "it has bits that do not exist";
+    return step(t, value & S_STEPS, op);
+}
+
+/* One line about a write that was not carried out as it stands. With no lock
+ * held: the log may be slow. */
+static void complain(const struct hk_vmmio *t, const char *wrong, uint32_t reg,
+                     uint32_t value)
+{
+    if (wrong != NULL)
+        HK_LOG_GUEST_W("%s: register 0x%02x, value 0x%x: %s", name(t),
+                       (unsigned)reg, (unsigned)value, wrong);
 }
 
 static void write_status(struct hk_vmmio *t, uint32_t value)
 {
     if (!begin_turn(t))
         return;
+    enum op op;
     hk_lock(&t->lock);
-    enum op op = judge_status(t, value);
+    const char *wrong = judge_status(t, value, &op);
     bool live = (t->status & S_DRIVER_OK) != 0;
     hk_unlock(&t->lock);
+    complain(t, wrong, REG_STATUS, value);
 
     if (op == OP_RESET && !live) {
         clear_registers(t);
@@ -438,17 +444,17 @@ static bool is_state(const struct hk_vmmio *t, uint32_t state)
     return !t->frozen && (t->status & (S_STEPS | S_FAILED)) == state;
 }
 
-static void write_features(struct hk_vmmio *t, uint32_t value)
+static const char *write_features(struct hk_vmmio *t, uint32_t value)
 {
-    if (!is_state(t, STATE_DRIVER) || t->driver_features_sel > 1) {
-        /* Linux writes zeroes to words that have no features. */
-        if (value != 0)
-            HK_LOG_GUEST_W("%s: features at a wrong time or place", name(t));
-        return;
-    }
+    /* Linux writes zeroes to words that have no features. */
+    if (t->driver_features_sel > 1)
+        return value == 0 ? NULL : "there are no features so high";
+    if (!is_state(t, STATE_DRIVER))
+        return "features are not to be chosen now";
     uint32_t shift = t->driver_features_sel * 32;
     t->driver_features &= ~(UINT64_C(0xffffffff) << shift);
     t->driver_features |= (uint64_t)value << shift;
+    return NULL;
 }
 
 static uint32_t read_features(const struct hk_vmmio *t)
@@ -467,17 +473,15 @@ static struct hk_vqueue_setup *selected(struct hk_vmmio *t)
     return &t->setup[t->queue_sel];
 }
 
-static void write_ready(struct hk_vmmio *t, struct hk_vqueue_setup *queue,
-                        uint32_t value)
+static const char *write_ready(struct hk_vmmio *t,
+                               struct hk_vqueue_setup *queue, uint32_t value)
 {
     queue->ready = false;
     if (value != 1)
-        return;
+        return NULL;
     const char *wrong = hk_vhost_check_queue(&t->host, t->queue_sel, queue);
-    if (wrong != NULL)
-        HK_LOG_GUEST_W("%s: queue %u cannot be used: %s", name(t),
-                       (unsigned)t->queue_sel, wrong);
     queue->ready = wrong == NULL;
+    return wrong;
 }
 
 static void set_low(uint64_t *gpa, uint32_t value)
@@ -490,27 +494,25 @@ static void set_high(uint64_t *gpa, uint32_t value)
     *gpa = (*gpa & UINT64_C(0xffffffff)) | (uint64_t)value << 32;
 }
 
-static void write_queue(struct hk_vmmio *t, uint32_t reg, uint32_t value)
+static const char *write_queue(struct hk_vmmio *t, uint32_t reg, uint32_t value)
 {
     struct hk_vqueue_setup *queue = selected(t);
 
     if (queue == NULL)
-        return;
+        return "there is no such queue";
     if (!is_state(t, STATE_FEATURES_OK) ||
         (queue->ready && reg != REG_QUEUE_READY)) {
         /* Drivers switch queues off after a reset, which did it already. */
-        if (reg != REG_QUEUE_READY || value != 0)
-            HK_LOG_GUEST_W("%s: queue %u is not to be changed now", name(t),
-                           (unsigned)t->queue_sel);
-        return;
+        return reg == REG_QUEUE_READY && value == 0
+                   ? NULL
+                   : "the queue is not to be changed now";
     }
     switch (reg) {
     case REG_QUEUE_NUM:
         queue->size = value;
         break;
     case REG_QUEUE_READY:
-        write_ready(t, queue, value);
-        break;
+        return write_ready(t, queue, value);
     case REG_QUEUE_DESC_LOW:
         set_low(&queue->desc, value);
         break;
@@ -532,6 +534,7 @@ static void write_queue(struct hk_vmmio *t, uint32_t reg, uint32_t value)
     default:
         break;
     }
+    return NULL;
 }
 
 static void notify(struct hk_vmmio *t, uint32_t index)
@@ -597,26 +600,32 @@ static uint32_t read_register(struct hk_vmmio *t, uint32_t reg)
     return value;
 }
 
-static void write_locked(struct hk_vmmio *t, uint32_t reg, uint32_t value)
+static bool is_queue_register(uint32_t reg)
+{
+    return reg == REG_QUEUE_NUM || reg == REG_QUEUE_READY ||
+           (reg >= REG_QUEUE_DESC_LOW && reg <= REG_QUEUE_USED_HIGH);
+}
+
+/* NULL, or why the write changes nothing. */
+static const char *write_locked(struct hk_vmmio *t, uint32_t reg,
+                                uint32_t value)
 {
     switch (reg) {
     case REG_DEVICE_FEATURES_SEL:
         t->device_features_sel = value;
-        break;
+        return NULL;
     case REG_DRIVER_FEATURES_SEL:
         t->driver_features_sel = value;
-        break;
+        return NULL;
     case REG_DRIVER_FEATURES:
-        write_features(t, value);
-        break;
+        return write_features(t, value);
     case REG_SHM_SEL: /* whichever: there is none */
-        break;
+        return NULL;
     case REG_QUEUE_SEL:
         t->queue_sel = value;
-        break;
+        return NULL;
     default:
-        write_queue(t, reg, value);
-        break;
+        return is_queue_register(reg) ? write_queue(t, reg, value) : NULL;
     }
 }
 
@@ -636,8 +645,9 @@ static void write_register(struct hk_vmmio *t, uint32_t reg, uint32_t value)
         break;
     }
     hk_lock(&t->lock);
-    write_locked(t, reg, value);
+    const char *wrong = write_locked(t, reg, value);
     hk_unlock(&t->lock);
+    complain(t, wrong, reg, value);
 }
 
 static void write_config(struct hk_vmmio *t, uint64_t offset, uint32_t size,

@@ -53,6 +53,7 @@ static void rng_kick(struct hk_vdev *dev, uint32_t index)
     while (budget > 0 && hk_virtq_pop(vq, &chain) == 1) {
         if (!fill(rng, chain, &written)) {
             hk_virtq_unpop(vq, chain);
+            hk_virtq_want_kicks(vq, true);
             break;
         }
         hk_virtq_push(vq, chain, written);

@@ -192,10 +192,11 @@ static uint64_t avail_event_offset(const struct hk_virtq *vq)
     return RING_ENTRIES + (uint64_t)vq->size * USED_ENTRY_BYTES;
 }
 
-static void arm(struct hk_virtq *vq)
+/* Asks for a kick when the driver's index passes `at`. */
+static void arm(struct hk_virtq *vq, uint16_t at)
 {
-    vq->armed_avail = vq->next_avail;
-    store16(vq, &vq->used, avail_event_offset(vq), vq->next_avail);
+    vq->armed_avail = at;
+    store16(vq, &vq->used, avail_event_offset(vq), at);
 }
 
 /* ------------------------------------------------------------------ */
@@ -501,7 +502,7 @@ static const char *look(struct hk_virtq *vq, bool *found)
         wrong = refresh(vq);
     if (wrong == NULL && vq->next_avail == vq->seen_avail && vq->event_idx &&
         vq->kicks_wanted && vq->armed_avail != vq->next_avail) {
-        arm(vq);
+        arm(vq, vq->next_avail);
         wrong = refresh(vq);
     }
     *found = vq->next_avail != vq->seen_avail;
@@ -608,8 +609,8 @@ void hk_virtq_want_kicks(struct hk_virtq *vq, bool on)
         return;
     if (!vq->event_idx)
         store16(vq, &vq->used, 0, on ? 0 : USED_F_NO_NOTIFY);
-    else if (on)
-        arm(vq);
+    else if (on) /* not at what we pop next: that may have passed already */
+        arm(vq, load16(vq, &vq->avail, RING_IDX));
     /* Off: the event stays where it is and is passed once at most. */
 }
 

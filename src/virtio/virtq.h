@@ -54,7 +54,9 @@ void hk_virtq_signal(struct hk_virtq *vq);
 
 /*
  * The driver need not (false) or shall (true) kick. After turning kicks on
- * the device must pop again until there is nothing. Kicks are on at first.
+ * the device must pop again until there is nothing. Kicks are on at first. A
+ * device that leaves buffers in the queue and wants to hear of further ones
+ * turns kicks on again, because with the event index it has had its kick.
  */
 void hk_virtq_want_kicks(struct hk_virtq *vq, bool on);
 

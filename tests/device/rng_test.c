@@ -200,25 +200,34 @@ static void row060_a_failure_leaves_the_buffer_with_the_driver(void **state)
     assert_int_equal(gdrv_status(g), 15);
 }
 
-static void row060_the_next_kick_tries_again(void **state)
+static void try_again(struct gdrv *g, uint64_t features)
 {
-    struct gdrv *g = *state;
     struct gdrv_used used;
 
-    gdrv_start(g, 0);
+    gdrv_start(g, features);
     const struct gdrv_buf buf = {gdrv_alloc(g, 64, 16), 32, true};
     uint16_t first = gdrv_add(g, QUEUE, &buf, 1);
     source.fail = 1;
-    gdrv_kick(g, QUEUE);
+    assert_true(gdrv_kick(g, QUEUE));
     gdrv_turn(g);
     uint16_t second = gdrv_add(g, QUEUE, &buf, 1);
-    gdrv_kick(g, QUEUE);
+    assert_true(gdrv_kick(g, QUEUE));
     gdrv_turn(g);
     assert_true(gdrv_take_used(g, QUEUE, &used));
     assert_int_equal(used.head, first);
     assert_int_equal(used.len, 32);
     assert_true(gdrv_take_used(g, QUEUE, &used));
     assert_int_equal(used.head, second);
+}
+
+static void row060_the_next_kick_tries_again(void **state)
+{
+    try_again(*state, 0);
+}
+
+static void row060_the_next_kick_comes_with_events_too(void **state)
+{
+    try_again(*state, HK_VIRTIO_F_EVENT_IDX);
 }
 
 static void a_readable_buffer_is_given_back_empty(void **state)
@@ -255,6 +264,7 @@ static const struct CMUnitTest cases[] = {
     CASE(row059_needs_its_queue_to_be_activated),
     CASE(row060_a_failure_leaves_the_buffer_with_the_driver),
     CASE(row060_the_next_kick_tries_again),
+    CASE(row060_the_next_kick_comes_with_events_too),
     CASE(a_readable_buffer_is_given_back_empty),
     HOSTILE_CASES(&target),
 };
