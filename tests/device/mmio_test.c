@@ -18,7 +18,8 @@ struct echo {
     int activate_rc;
     bool defer_reset;
     bool resetting;
-    bool again; /* ask for another kick from each kick */
+    bool again;           /* ask for another kick from each kick */
+    struct gdrv *meddler; /* its registers are written during activate */
     unsigned activations;
     unsigned resets;
     unsigned drains;
@@ -41,6 +42,11 @@ static int echo_activate(struct hk_vdev *dev, uint64_t features)
 
     echo->activations++;
     echo->features = features;
+    if (echo->meddler != NULL) {
+        gdrv_write(echo->meddler, GDRV_QUEUE_SEL, 1);
+        gdrv_write(echo->meddler, GDRV_QUEUE_READY, 0);
+        gdrv_write(echo->meddler, GDRV_DRIVER_FEATURES, 0);
+    }
     return echo->activate_rc;
 }
 
@@ -396,6 +402,20 @@ static void a_ready_queue_keeps_its_geometry(void **state)
         check_echo(g, 0);
 }
 
+static void registers_are_frozen_during_activation(void **state)
+{
+    struct rig *rig = *state;
+    struct gdrv *g = &rig->g;
+
+    rig->echo->meddler = g;
+    gdrv_start(g, OWN);
+    assert_int_equal(gdrv_read(g, GDRV_QUEUE_READY), 1);
+    gdrv_notify(g, 1); /* is delivered only to a ready queue */
+    gdrv_turn(g);
+    assert_int_equal(rig->echo->kicks[1], 1);
+    rig->echo->meddler = NULL;
+}
+
 static void a_queue_may_be_smaller_than_offered(void **state)
 {
     struct rig *rig = *state;
@@ -646,6 +666,50 @@ static void quiesce_delivers_the_last_kick(void **state)
     assert_int_equal(rig->echo->kicks[0], 1);
 }
 
+/* Another transport and device, with an interrupt line of the test's. */
+static void replace_transport(struct rig *rig, struct hk_irq irq)
+{
+    struct gdrv *g = &rig->g;
+    struct hk_vdev *dev;
+
+    hk_vmmio_quiesce(g->transport, false);
+    hk_vmmio_destroy(g->transport);
+    hk_bus_destroy(g->bus);
+    assert_int_equal(make(g->loop, g->pool, &dev), 0);
+    assert_int_equal(hk_vmmio_create(dev, g->gmem, irq, &g->transport), 0);
+    g->dev = dev;
+    rig->echo = of_dev(dev);
+    assert_int_equal(hk_bus_create(&g->bus), 0);
+    assert_int_equal(hk_bus_add(g->bus, HK_BUS_MEM, GDRV_BASE, HK_VMMIO_SIZE,
+                                HK_BUS_SIZE_ANY, &hk_vmmio_bus_ops,
+                                g->transport),
+                     0);
+}
+
+/* A pin that is slow: before it rises, the driver has acknowledged already. */
+static void set_slowly(void *controller, uint32_t pin, bool level)
+{
+    struct gdrv *g = controller;
+
+    (void)pin;
+    if (level)
+        gdrv_write(g, GDRV_INTERRUPT_ACK, 3);
+    g->line = level;
+}
+
+static void a_line_that_rises_too_late_falls_again(void **state)
+{
+    struct rig *rig = *state;
+    const struct hk_irq irq = {.set = set_slowly, .controller = &rig->g};
+    const uint8_t byte = 99;
+
+    replace_transport(rig, irq);
+    gdrv_start(&rig->g, 0);
+    hk_vdev_set_config(rig->g.dev, 0, &byte, 1, true);
+    assert_int_equal(gdrv_read(&rig->g, GDRV_INTERRUPT_STATUS), 0);
+    assert_false(rig->g.line);
+}
+
 /* ------------------------------------------------------------------ */
 /* A driver on a thread of its own                                    */
 
@@ -732,22 +796,9 @@ static void two_threads_lose_no_kick_and_no_interrupt(void **state)
     struct gdrv *g = &rig->g;
     struct vcpu vcpu = {0};
     const struct hk_irq irq = {.set = set_line, .controller = &vcpu};
-    struct hk_vdev *dev;
 
-    /* A second transport, whose line wakes the thread. */
     assert_int_equal(uv_sem_init(&vcpu.interrupt, 0), 0);
-    hk_vmmio_quiesce(g->transport, false);
-    hk_vmmio_destroy(g->transport);
-    hk_bus_destroy(g->bus);
-    assert_int_equal(make(g->loop, g->pool, &dev), 0);
-    assert_int_equal(hk_vmmio_create(dev, g->gmem, irq, &g->transport), 0);
-    g->dev = dev;
-    rig->echo = of_dev(dev);
-    assert_int_equal(hk_bus_create(&g->bus), 0);
-    assert_int_equal(hk_bus_add(g->bus, HK_BUS_MEM, GDRV_BASE, HK_VMMIO_SIZE,
-                                HK_BUS_SIZE_ANY, &hk_vmmio_bus_ops,
-                                g->transport),
-                     0);
+    replace_transport(rig, irq);
     gdrv_start(g, HK_VIRTIO_F_EVENT_IDX);
     hk_gpa_t buf = gdrv_alloc(g, 64, 16);
     for (uint32_t i = 0; i < g->queue[0].size; i++)
@@ -888,6 +939,7 @@ static const struct CMUnitTest cases[] = {
     CASE(features_are_chosen_in_their_state_only),
     CASE(features_beyond_the_words_are_zero),
     CASE(a_ready_queue_keeps_its_geometry),
+    CASE(registers_are_frozen_during_activation),
     CASE(a_queue_may_be_smaller_than_offered),
     CASE(many_kicks_at_once_are_one),
     CASE(kick_again_lets_others_have_their_turn),
@@ -904,6 +956,7 @@ static const struct CMUnitTest cases[] = {
     CASE(quiesce_of_an_idle_device_does_nothing),
     CASE(quiesce_without_drain_only_resets),
     CASE(quiesce_delivers_the_last_kick),
+    CASE(a_line_that_rises_too_late_falls_again),
     CASE(two_threads_lose_no_kick_and_no_interrupt),
     CASE(a_waiting_vcpu_sees_the_outcome),
     CASE(two_vcpus_may_fight_over_a_device),

@@ -372,6 +372,33 @@ static void a_shared_pin_is_high_while_one_member_is(void **state)
     assert_int_equal(pin.rises, 2);
 }
 
+struct slow_pin {
+    struct hk_irq line;
+    bool high;
+};
+
+/* Before it rises, the device has lowered its line already. */
+static void set_slowly(void *controller, uint32_t number, bool level)
+{
+    struct slow_pin *pin = controller;
+
+    if (level)
+        hk_irq_set(&pin->line, false);
+    pin->high = level;
+}
+
+static void a_shared_pin_that_rises_too_late_falls_again(void **state)
+{
+    struct slow_pin pin = {0};
+    struct hk_irq_share share = {
+        .pin = {.set = set_slowly, .controller = &pin}};
+    struct hk_irq_member member = {0};
+
+    pin.line = hk_irq_share_join(&share, &member);
+    hk_irq_set(&pin.line, true);
+    assert_false(pin.high);
+}
+
 static void side_write(void *device, uint64_t offset, uint32_t size,
                        uint64_t value)
 {
@@ -411,6 +438,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(a_held_lock_cannot_be_taken_again),
     cmocka_unit_test(a_zeroed_interrupt_line_does_nothing),
     cmocka_unit_test(a_shared_pin_is_high_while_one_member_is),
+    cmocka_unit_test(a_shared_pin_that_rises_too_late_falls_again),
     cmocka_unit_test(a_region_with_its_own_locks_is_not_locked),
 };
 HK_TEST_MAIN(cases)
