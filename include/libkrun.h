@@ -168,9 +168,9 @@ KRUN_API int32_t krun_set_smbios_oem_strings(uint32_t ctx_id,
                                              const char *const oem_strings[]);
 
 /*
- * The process's user and group once everything is opened and before the guest
- * runs, group first. krun_start_enter gives the system's error if it refuses.
- * Without effect on Windows.
+ * The process's user and group once disks are open and before shared
+ * directories are and the guest runs, group first. krun_start_enter gives the
+ * system's error if it refuses. Without effect on Windows.
  */
 KRUN_API int32_t krun_setuid(uint32_t ctx_id, uint32_t uid);
 KRUN_API int32_t krun_setgid(uint32_t ctx_id, uint32_t gid);

@@ -142,7 +142,7 @@ static int start_and_wait(struct running *run)
     return rc;
 }
 
-/* Called once everything is open and before the guest runs. */
+/* Called once disks are open. */
 static int change_user(void *opaque, struct hk_errmsg *err)
 {
     struct running *run = opaque;
@@ -158,8 +158,9 @@ static int change_user(void *opaque, struct hk_errmsg *err)
 /* Returns only when the VM did not start, or krun_free_ctx ended it. */
 static int run_vm(struct running *run)
 {
-    run->vm->config.before_run = change_user;
-    run->vm->config.before_run_opaque = run;
+    run->vm->config.change_user = change_user;
+    run->vm->config.change_user_opaque = run;
+    run->vm->config.no_end_key = true;
     link_running(run);
     int rc = start_and_wait(run);
     unlink_running(run);

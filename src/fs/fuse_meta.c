@@ -316,6 +316,8 @@ int hk_fuse_op_lookup(struct hk_fuse_req *req)
     if (rc < 0)
         return rc;
     hk_fuse_fill_entry(req->fuse, node, &attr, &out);
+    if (node->is_virtual && node->virt->one_shot) /* it is gone already */
+        set_valid(0, &out.entry_valid, &out.entry_valid_nsec);
     hk_fuse_node_put(req->fuse, node);
     return hk_fuse_reply(req, &out, sizeof(out));
 }

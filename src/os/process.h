@@ -21,6 +21,13 @@ const char *const *hk_process_environment(void);
  * the calling thread, which is the process's on its first thread. */
 void hk_process_set_name(const char *name);
 
+/*
+ * Puts something harmless where the process has standard input, output or
+ * error closed, so that no file of ours gets such a number: a stray print
+ * would go there, and libuv ends a process that closes one.
+ */
+void hk_process_fill_standard(void);
+
 /* As many open descriptors as the system allows without asking for more. */
 void hk_process_raise_file_limit(void);
 

@@ -20,6 +20,12 @@ static const uint32_t stream_flags[3] = {HK_CFG_STDIN_PORT, HK_CFG_STDOUT_PORT,
 /* ------------------------------------------------------------------ */
 /* The serial port                                                    */
 
+static unsigned serial_flags(const struct hk_vm_config *config)
+{
+    return (config->serial_raw ? HK_PORT_RAW : 0u) |
+           (config->no_end_key ? HK_PORT_NO_ESCAPE : 0u);
+}
+
 int hk_consoles_open_serial(struct hk_loop *loop,
                             const struct hk_vm_config *config,
                             struct hk_port **out, struct hk_errmsg *err)
@@ -27,7 +33,7 @@ int hk_consoles_open_serial(struct hk_loop *loop,
     const struct hk_vm_parts *parts = config->parts;
     if (config->serial_in >= 0 || config->serial_out >= 0)
         return hk_port_open_fds(loop, config->serial_in, config->serial_out,
-                                config->serial_raw ? HK_PORT_RAW : 0, out, err);
+                                serial_flags(config), out, err);
     if (parts != NULL && parts->kernel_log >= 0)
         return hk_port_open_fds(loop, -1, parts->kernel_log, 0, out, err);
     if (parts != NULL && parts->root.kind != HK_VM_ROOT_NONE)
@@ -157,8 +163,8 @@ static void add_default(struct making *making,
             console->fd[i] >= 0 && hk_vm_check_tty(console->fd[i], NULL) == 0;
     int in_fd = is_tty[0] ? console->fd[0] : -1;
     int out_fd = is_tty[1] ? console->fd[1] : is_tty[2] ? console->fd[2] : -1;
-    struct hk_port *port =
-        add_fds(making, in_fd, out_fd, HK_PORT_RAW, NULL, true);
+    struct hk_port *port = add_fds(making, in_fd, out_fd,
+                                   HK_PORT_RAW | HK_PORT_NO_ESCAPE, NULL, true);
     bool first = (streams->flags & HK_CFG_TTY) == 0;
     if (port != NULL && first &&
         !hk_port_size(port, &streams->columns, &streams->rows))
@@ -177,7 +183,7 @@ static void add_ports(struct making *making,
 {
     for (uint32_t i = 0; i < console->port_count; i++) {
         const struct hk_vm_port *port = &console->ports[i];
-        unsigned flags = port->is_tty ? HK_PORT_RAW : 0;
+        unsigned flags = port->is_tty ? HK_PORT_RAW | HK_PORT_NO_ESCAPE : 0;
         (void)add_fds(making, port->in_fd, port->out_fd, flags, port->name,
                       port->is_tty);
         if (port->is_tty)

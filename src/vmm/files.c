@@ -3,8 +3,11 @@
  */
 #include "vmm/files.h"
 
+#include "disk/disk.h"
 #include "fs/fuse.h"
 #include "fs/host.h"
+#include "husk.h"
+#include "virtio/blk.h"
 #include "virtio/fs.h"
 #include "vmm/devices.h"
 #include "vmm/loading.h"
@@ -136,18 +139,48 @@ static int add_init_share(struct hk_vm *vm, const struct hk_vm_parts *parts,
     return add_share(vm, &share, err);
 }
 
-int hk_files_add(struct hk_vm *vm, const struct hk_vm_parts *parts,
-                 struct hk_errmsg *err)
+int hk_files_add_shares(struct hk_vm *vm, const struct hk_vm_parts *parts,
+                        struct hk_errmsg *err)
 {
-    int rc = 0;
     if (parts == NULL)
         return 0;
-    if (parts->disk_count > 0)
-        rc = hk_err_set(err, -HK_ENOTSUP, "%s: disks are not in this build yet",
-                        parts->disks[0].path);
-    if (rc == 0)
-        rc = add_init_share(vm, parts, err);
+    int rc = add_init_share(vm, parts, err);
     for (uint32_t i = 0; rc == 0 && i < parts->share_count; i++)
         rc = add_share(vm, &parts->shares[i], err);
+    return rc;
+}
+
+/* ------------------------------------------------------------------ */
+/* Disks                                                              */
+
+_Static_assert((int)HUSK_DISK_VMDK == (int)HK_DISK_VMDK &&
+                   (int)HUSK_SYNC_FULL == (int)HK_DISK_SYNC_FULL,
+               "the public numbers are the disk's");
+
+static int add_disk(struct hk_vm *vm, const struct hk_vm_disk *disk,
+                    struct hk_errmsg *err)
+{
+    struct hk_machine *m = &vm->machine;
+    const struct hk_disk_config config = {
+        .path = disk->path,
+        .format = (enum hk_disk_format)disk->format,
+        .read_only = disk->read_only,
+        .direct = disk->direct,
+        .sync = (enum hk_disk_sync)disk->sync,
+    };
+    struct hk_disk *image = NULL;
+    struct hk_vdev *dev = NULL;
+    int rc = hk_disk_open(&config, &image, err);
+    if (rc == 0)
+        rc = hk_blk_create(m->loop, m->pool, image, disk->id, &dev);
+    return rc == 0 ? hk_devices_add(m->devices, dev, err) : rc;
+}
+
+int hk_files_add_disks(struct hk_vm *vm, const struct hk_vm_parts *parts,
+                       struct hk_errmsg *err)
+{
+    int rc = 0;
+    for (uint32_t i = 0; parts != NULL && rc == 0 && i < parts->disk_count; i++)
+        rc = add_disk(vm, &parts->disks[i], err);
     return rc;
 }

@@ -11,10 +11,12 @@ struct hk_vm;
 struct hk_vm_parts;
 
 /*
- * Adds a disk for each of the parts, in order, then a share for each. The
- * first failure names the file and what to do. `parts` may be NULL.
+ * Adds a disk for each of the parts, in order; a share for each. The first
+ * failure names the file and what to do. `parts` may be NULL.
  */
-int hk_files_add(struct hk_vm *vm, const struct hk_vm_parts *parts,
-                 struct hk_errmsg *err) HK_MUST_CHECK;
+int hk_files_add_disks(struct hk_vm *vm, const struct hk_vm_parts *parts,
+                       struct hk_errmsg *err) HK_MUST_CHECK;
+int hk_files_add_shares(struct hk_vm *vm, const struct hk_vm_parts *parts,
+                        struct hk_errmsg *err) HK_MUST_CHECK;
 
 #endif

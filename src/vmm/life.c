@@ -313,10 +313,9 @@ int hk_vm_start(struct hk_vm *vm, const struct hk_vm_config *config,
     if (rc != 0)
         return rc;
 
+    hk_process_fill_standard();
     hk_process_raise_file_limit(); /* shared directories need many */
     rc = hk_machine_build(vm, config, err);
-    if (rc == 0 && config->before_run != NULL)
-        rc = config->before_run(config->before_run_opaque, err);
     if (rc != 0) {
         forget(vm);
         return rc;

@@ -341,7 +341,11 @@ static int add_devices(struct hk_vm *vm, const struct hk_vm_config *config,
     if (rc == 0)
         rc = hk_loading_prepare(m->loading, config, &streams, err);
     if (rc == 0)
-        rc = hk_files_add(vm, config->parts, err);
+        rc = hk_files_add_disks(vm, config->parts, err);
+    if (rc == 0 && config->change_user != NULL)
+        rc = config->change_user(config->change_user_opaque, err);
+    if (rc == 0)
+        rc = hk_files_add_shares(vm, config->parts, err);
     for (uint32_t i = 0; rc == 0 && i < config->device_count; i++)
         rc = add_callers_device(m, &config->devices[i], err);
     return rc;

@@ -49,6 +49,7 @@ struct hk_vm_config {
     int serial_in;   /* descriptor or -1 */
     int serial_out;  /* descriptor or -1 */
     bool serial_raw; /* raw mode and end key if serial_in is a terminal */
+    bool no_end_key; /* not that key: every one is the guest's */
 
     const struct hk_vm_parts *parts; /* NULL: none */
 
@@ -57,10 +58,10 @@ struct hk_vm_config {
     const struct hk_vm_device *devices;
     uint32_t device_count;
 
-    /* NULL, or called by hk_vm_start when everything is open and no thread of
-     * the VM exists; a code other than 0 ends the start. */
-    int (*before_run)(void *opaque, struct hk_errmsg *err);
-    void *before_run_opaque;
+    /* NULL, or called by hk_vm_start to give up rights of the process: disks
+     * are open then, shares are not. A code other than 0 ends the start. */
+    int (*change_user)(void *opaque, struct hk_errmsg *err);
+    void *change_user_opaque;
 };
 
 /* The numbers are those of enum husk_end in husk.h. */

@@ -59,6 +59,8 @@ static uint32_t flags_of(const struct hk_vm_parts *parts)
         flags |= HK_CFG_DHCP;
     if ((given & HK_VM_WORKLOAD_CONFIG_FILE) != 0)
         flags |= HK_CFG_CONFIG_FILE;
+    if ((given & HK_VM_WORKLOAD_LIBKRUN) != 0)
+        flags |= HK_CFG_CMDLINE;
     if (parts->workload.workdir != NULL)
         flags |= HK_CFG_WORKDIR_MUST;
     return flags;
