@@ -4,30 +4,13 @@
 set -eu
 . "$(dirname "$0")/tap.sh"
 . "$(dirname "$0")/boot.sh"
+. "$(dirname "$0")/modules.sh"
 
-# An initramfs with these modules of the kernel's package, in that order.
 make_device_initrd() { # FLAVOUR MODULE...
     flavour=$1
     shift
-    folder=$tap_folder/modules-$flavour
-    mkdir -p "$folder"
-    [ -z "$*" ] || dpkg-deb --fsys-tarfile "$kernels/$flavour/package.deb" |
-        tar -C "$folder" -xf - --wildcards './lib/modules/*/kernel/drivers/*'
-    set -- "$@"
-    files=
-    number=0
-    for module in "$@"; do
-        found=$(find "$folder" -name "$module.ko" -o -name "$module.ko.xz")
-        test -n "$found"
-        [ "$found" = "${found%.xz}" ] || xz -df "$found"
-        files="$files --file ${found%.xz}:/modules/$number-$module"
-        number=$((number + 1))
-    done
     initrd=$tap_folder/devices-$flavour.cpio
-    # shellcheck disable=SC2086
-    "$HUSK_SOURCE/scripts/make-initramfs" --build "$HUSK_BUILD" $files \
-        --init "$HUSK_SOURCE/tests/e2e/guest_devices.sh" \
-        --output "$initrd" >&2
+    make_module_initrd "$initrd" guest_devices.sh "$flavour" "$*"
 }
 
 reads_random_bytes() { # LOG
