@@ -41,6 +41,13 @@ static void print_host(void)
     printf("features  %s\n", features);
 }
 
+static void print_kernel(void)
+{
+    char name[4096] = "", why[512] = "";
+    int rc = husk_kernel_default(name, sizeof(name), why, sizeof(why));
+    printf("kernel    %s%s\n", rc == 0 ? "" : "none: ", rc == 0 ? name : why);
+}
+
 int cli_doctor(int argc, char **argv)
 {
     if (argc > 1)
@@ -50,6 +57,7 @@ int cli_doctor(int argc, char **argv)
     putchar('\n');
     print_choice();
     print_host();
+    print_kernel();
     if (working == 0)
         return cli_fail("no back end works on this host");
     return CLI_OK;

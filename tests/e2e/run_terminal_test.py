@@ -103,7 +103,7 @@ class Run:
         os.close(self.outer)
 
 
-def the_size_is_right_and_follows(root):
+def row041_the_size_is_right_and_follows(root):
     run = Run(root, ["sh"])
     run.until(PROMPT)
     assert run.is_raw()
@@ -147,7 +147,7 @@ def ctrl_d_is_the_end_of_input(root):
     assert run.finish() == 0
 
 
-def every_key_is_the_guests(root):
+def row038_every_key_is_the_guests(root):
     run = Run(root, ["sh", "-c", "stty raw -echo; echo begun; "
                      "head -c 6 | od -An -tx1; exit 3"])
     run.until(b"begun")
@@ -156,12 +156,12 @@ def every_key_is_the_guests(root):
     assert run.finish() == 3
 
 
-def killing_the_guests_command_restores(root):
+def row039_killing_the_guests_command_restores(root):
     run = Run(root, ["sh", "-c", "stty raw -echo; kill -9 $$"])
     assert run.finish() == 137
 
 
-def signals_from_outside_restore(root):
+def row039_signals_from_outside_restore(root):
     run = Run(root, ["sh", "-c", "trap 'exit 5' TERM; echo begun; "
                      "while :; do sleep 1; done"])
     run.until(b"begun")
@@ -185,13 +185,13 @@ def a_bad_root_leaves_the_terminal_alone(root):
     assert b"nothing" in run.seen
 
 
-CASES = (the_size_is_right_and_follows,
+CASES = (row041_the_size_is_right_and_follows,
          all_streams_are_the_terminal,
          ctrl_c_interrupts_the_guests_command,
          ctrl_d_is_the_end_of_input,
-         every_key_is_the_guests,
-         killing_the_guests_command_restores,
-         signals_from_outside_restore,
+         row038_every_key_is_the_guests,
+         row039_killing_the_guests_command_restores,
+         row039_signals_from_outside_restore,
          a_second_signal_ends_it_at_once,
          a_bad_root_leaves_the_terminal_alone)
 
@@ -227,6 +227,7 @@ def main():
         subprocess.run([os.path.join(SOURCE, "scripts/make-root"), root],
                        check=True, stdout=sys.stderr)
         if "HUSK_KERNEL" not in os.environ:
+            # of its own: the cache may be another user's
             kernel = os.path.join(folder, "kernel")
             subprocess.run([HUSK, "kernel", "import", DEB, kernel],
                            check=True, stdout=sys.stderr)

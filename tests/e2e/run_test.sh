@@ -156,7 +156,7 @@ bulk() {
     sum=$(sha256sum <"$f/bulk")
 }
 
-input_in_bulk_is_intact() {
+row045_input_in_bulk_is_intact() {
     need_root
     bulk
     "$HUSK" run --timeout "$run_limit" -i "$root" -- sha256sum <"$f/bulk" \
@@ -164,7 +164,7 @@ input_in_bulk_is_intact() {
     says "$sum"
 }
 
-output_in_bulk_is_intact() {
+row038_output_in_bulk_is_intact() {
     need_root
     bulk
     mkdir -p "$f/data"
@@ -175,7 +175,7 @@ output_in_bulk_is_intact() {
     silent
 }
 
-both_in_bulk_at_once_are_intact() {
+row043_both_in_bulk_at_once_are_intact() {
     need_root
     bulk
     "$HUSK" run --timeout "$run_limit" -i "$root" -- cat <"$f/bulk" \
@@ -215,6 +215,7 @@ a_time_limit_is_124() {
 signalled() {
     signal=$1
     shift
+    rm -f "$f/out" # what an earlier one said
     # A job in the background ignores SIGINT; the wrapper takes that back.
     python3 -c 'import os, signal, sys
 for s in signal.SIGINT, signal.SIGQUIT:
@@ -224,7 +225,7 @@ os.execv(sys.argv[1], sys.argv[1:])' \
         >"$f/out" 2>"$f/err" &
     pid=$!
     i=0
-    until grep -q ready "$f/out" || [ $i = "$run_limit" ]; do
+    until grep -qs ready "$f/out" || [ $i = "$run_limit" ]; do
         sleep 1
         i=$((i + 1))
     done
