@@ -125,8 +125,9 @@ KRUN_API int32_t krun_free_ctx(uint32_t ctx_id);
  * The process ends (by _exit: no exit handlers, no flushing of stdio) when the
  * VM does, with the workload's status: 0 to 255 as it exited, 128+n if signal
  * n ended it, 125 if the guest could not set it up, 126 if its program could
- * not be executed, 127 if it was not found. Without an init of ours in the
- * guest: 0 when the guest shut down in order, 1 when it crashed.
+ * not be executed, 127 if it was not found. Where the guest gave no status: 0
+ * when it shut down in order, 137 when it was ended by force, and when it
+ * crashed 125, or 1 if its init was not ours.
  *
  * Only a failure to start returns, with the VM gone and descriptors and
  * terminal as before: -ENOENT no such context, or no kernel; -EINVAL something

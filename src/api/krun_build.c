@@ -159,14 +159,33 @@ static int add_overlays(struct husk_vm *vm, const struct hk_krun_share *share)
     return 0;
 }
 
-/* A root whose init the kernel starts itself. */
-static int add_init(struct husk_vm *vm, const struct hk_krun_share *share)
+/* What the caller laid over the place of init, or NULL. */
+static const struct hk_krun_overlay *
+init_overlay(const struct hk_krun_share *share)
 {
     EACH(struct hk_krun_overlay, overlay, share->overlays)
     {
         if (strcmp(overlay->path, INIT_NAME) == 0)
-            return 0; /* the caller's own */
+            return overlay;
     }
+    return NULL;
+}
+
+/* Ours, put there by the rules or by the caller (krun_get_default_init). */
+static bool has_our_init(const struct hk_krun_share *share)
+{
+    const struct hk_krun_overlay *init = init_overlay(share);
+    if (init == NULL)
+        return share->with_init;
+    return init->size == hk_init_image_size &&
+           memcmp(init->data, hk_init_image, init->size) == 0;
+}
+
+/* A root whose init the kernel starts itself. */
+static int add_init(struct husk_vm *vm, const struct hk_krun_share *share)
+{
+    if (init_overlay(share) != NULL)
+        return 0;
     return husk_vm_add_share_file(vm, share->tag, INIT_NAME, hk_init_image,
                                   hk_init_image_size, INIT_MODE, 1);
 }
@@ -336,7 +355,7 @@ static int set_workload(struct husk_vm *vm, const struct hk_krun *ctx)
         rc = set_list(vm, ctx->rlimits, husk_vm_set_rlimits);
     if (rc != 0)
         return rc;
-    if (!root_share(ctx)->with_init)
+    if (!has_our_init(root_share(ctx)))
         return set_foreign_init(vm, ctx);
     if (ctx->exec != NULL && ctx->exec[0] != '\0')
         rc = husk_vm_set_command(vm, ctx->exec, (const char *const *)ctx->args);

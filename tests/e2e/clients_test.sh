@@ -196,8 +196,78 @@ the guest is done
 the guest notes: the host says 42"
 }
 
+# A kernel without our init: its own on a first file system of its own.
+our_example_boots_a_kernel_of_ones_own() {
+    need_root
+    "$HUSK_SOURCE/scripts/make-initramfs" --build "$HUSK_BUILD" \
+        --init "$HUSK_SOURCE/tests/e2e/guest_init.sh" \
+        --output "$f/initramfs" >&2
+    for kernel in "$HUSK_KERNEL/vmlinux" "$run_cache/kernels/cloud/vmlinuz"; do
+        [ -f "$kernel" ] || continue
+        status=0
+        timeout "$run_limit" "$HUSK_BUILD/examples/krun_kernel" "$kernel" \
+            "$f/initramfs" "console=ttyS0 panic=-1 end=poweroff" \
+            </dev/null >"$f/out" 2>"$f/err" || status=$?
+        tail -n 5 "$f/out"
+        cat "$f/err"
+        ends_with 0
+        grep -q 'Linux version' "$f/out"
+    done
+}
+
 # ---------------------------------------------------------------------
 # The rules
+
+a_config_file_that_cannot_be_read_is_passed_over() {
+    need_root
+    [ "$(id -u)" = 0 ] || tap_skip "only root can become another user"
+    chmod 755 "$tap_folder"
+    write_config 0700 '{"args": ["/bin/echo", "read"], "Env": ["A=file"]}'
+    settings uid=1000 gid=1000 env=A=call -- /bin/sh -c 'echo "$A"; exit 2'
+    rm "$root/.krun_config.json"
+    ends_with 2
+    says call
+}
+
+a_second_root_is_left_out() {
+    need_root
+    settings again -- /bin/sh -c 'echo first; exit 2'
+    ends_with 2
+    says first
+}
+
+the_callers_init_takes_the_place_of_ours() {
+    need_root
+    cat >"$f/init" <<'INIT'
+#!/bin/sh
+echo "$$ $KRUN_INIT $KRUN_WORKDIR $A $*"
+exec /bin/busybox reboot -f
+INIT
+    settings noinit "init=$f/init" env=A=b workdir=/tmp -- /bin/x y z
+    says "1 /bin/x /tmp b y z"
+    settings noinit defaultinit env=A=b workdir=/tmp -- \
+        /bin/sh -c 'echo "$A $0"; pwd; exit 6' zero
+    ends_with 6
+    says "b zero
+/tmp"
+}
+
+an_installed_libkrunfw_is_the_default_kernel() {
+    need_root
+    kernel=$(ls -d "$run_cache"/kernels/tuned-*/vmlinux 2>/dev/null |
+        head -n 1)
+    [ -n "$kernel" ] || tap_skip "no tuned kernel in the cache; make kernel"
+    mkdir -p "$f/krunfw"
+    ln -sf "$HUSK_BUILD/tests/e2e/libfake_krunfw.so" \
+        "$f/krunfw/libkrunfw.so.5"
+    (
+        unset HUSK_KERNEL
+        export FAKE_KRUNFW="$kernel"
+        LD_LIBRARY_PATH=$HUSK_BUILD:$f/krunfw
+        settings -- /bin/sh -c 'uname -r; exit 3'
+        ends_with 3
+    )
+}
 
 no_environment_is_the_callers_and_an_empty_one_is_empty() {
     need_root
@@ -376,7 +446,7 @@ sigterm_reaches_the_workload() {
     test "$line" = asked
 }
 
-tap_plan 27
+tap_plan 32
 tap_case crun_1_8_runs_a_command_with_the_files_environment
 tap_case crun_1_27_takes_everything_from_the_file_as_user_1000
 tap_case krunvm_runs_a_command_or_a_shell
@@ -386,6 +456,11 @@ tap_case boxlite_runs_on_a_share_and_on_a_disk
 tap_case krunkit_is_told_that_there_is_no_firmware
 tap_case the_chroot_example_runs
 tap_case our_examples_run
+tap_case our_example_boots_a_kernel_of_ones_own
+tap_case a_config_file_that_cannot_be_read_is_passed_over
+tap_case a_second_root_is_left_out
+tap_case the_callers_init_takes_the_place_of_ours
+tap_case an_installed_libkrunfw_is_the_default_kernel
 tap_case no_environment_is_the_callers_and_an_empty_one_is_empty
 tap_case values_keep_quotes_spaces_and_newlines
 tap_case the_program_is_its_own_first_argument

@@ -32,6 +32,7 @@ static void give_up_rights(void)
         exit(CLIENT_FAILED);
     }
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    container_refuse_calls();
 }
 
 static void ask_for_more(const struct job *job)
