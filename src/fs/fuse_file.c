@@ -52,23 +52,30 @@ static int open_host(struct hk_fuse *fuse, struct hk_fuse_node *node,
 }
 
 /*
- * How the guest shall treat its cache of the file. Data read before may be
- * kept when neither size nor change time moved since: what programs and
- * libraries that are started again and again live on.
+ * The guest may keep the data that it read before when neither size nor change
+ * time moved since: what programs and libraries that are started again and
+ * again live on.
  */
-static uint32_t cache_flags(struct hk_fuse *fuse, struct hk_fuse_node *node,
-                            struct hk_fs_file *file, uint32_t linux_flags)
+static bool can_keep_cache(struct hk_fuse *fuse, struct hk_fuse_node *node,
+                           struct hk_fs_file *file)
 {
-    uint32_t flags = 0;
     struct hk_fs_attr attr;
 
-    if (node->is_virtual ||
-        (fuse->root->ops->getattr(fuse->root, NULL, file, &attr) == 0 &&
-         hk_fuse_node_stamp(fuse, node, &attr)))
-        flags |= HK_FOPEN_KEEP_CACHE;
+    if (node->is_virtual)
+        return true;
+    return fuse->root->ops->getattr(fuse->root, NULL, file, &attr) == 0 &&
+           hk_fuse_node_stamp(fuse, node, &attr);
+}
+
+/* A FLUSH at each close is asked for only where it can tell something. */
+uint32_t hk_fuse_reply_flags(struct hk_fuse *fuse, uint32_t linux_flags)
+{
+    uint32_t flags = 0;
+
     if ((linux_flags & HK_O_DIRECT) != 0)
         flags |= HK_FOPEN_DIRECT_IO;
-    if ((linux_flags & HK_O_ACCMODE) == 0)
+    if ((linux_flags & HK_O_ACCMODE) == 0 || fuse->root == NULL ||
+        !fuse->root->late_errors)
         flags |= HK_FOPEN_NOFLUSH;
     return flags;
 }
@@ -85,6 +92,8 @@ static int open_node(struct hk_fuse_req *req, struct hk_fuse_node *node,
 
     if (node->type != HK_S_IFREG)
         return node->type == HK_S_IFDIR ? -HK_EISDIR : -HK_ENXIO;
+    if ((flags & (HK_FS_READ | HK_FS_WRITE)) == 0)
+        return -HK_EINVAL;
     if (changes && fuse->config.read_only)
         return -HK_EROFS;
     if (changes && node->is_virtual)
@@ -97,8 +106,9 @@ static int open_node(struct hk_fuse_req *req, struct hk_fuse_node *node,
 
         rc = fuse->root->ops->setattr(fuse->root, NULL, file, &set);
     }
-    if (rc == 0)
-        out->open_flags = cache_flags(fuse, node, file, in->flags);
+    out->open_flags = hk_fuse_reply_flags(fuse, in->flags);
+    if (rc == 0 && can_keep_cache(fuse, node, file))
+        out->open_flags |= HK_FOPEN_KEEP_CACHE;
     if (rc == 0)
         rc = hk_fuse_handle_add(fuse, node, file, NULL, flags, &out->fh);
     if (rc < 0 && file != NULL)

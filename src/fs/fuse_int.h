@@ -225,6 +225,8 @@ int hk_fuse_find(struct hk_fuse *fuse, struct hk_fuse_node *dir,
                  const char *name, struct hk_fs_attr *attr,
                  struct hk_fuse_node **out) HK_MUST_CHECK;
 uint32_t hk_fuse_open_flags(uint32_t linux_flags);
+/* HK_FOPEN_* for a file opened with these. */
+uint32_t hk_fuse_reply_flags(struct hk_fuse *fuse, uint32_t linux_flags);
 
 /* The operations; each replies or returns a negative code. */
 int hk_fuse_op_lookup(struct hk_fuse_req *req);

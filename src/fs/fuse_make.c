@@ -245,8 +245,7 @@ static int reply_created(struct hk_fuse_req *req,
         hk_fuse_node_put(fuse, created->node);
         return rc;
     }
-    if ((in->flags & HK_O_DIRECT) != 0)
-        out.open.open_flags |= HK_FOPEN_DIRECT_IO;
+    out.open.open_flags = hk_fuse_reply_flags(fuse, in->flags);
     return hk_fuse_reply(req, &out, sizeof(out));
 }
 
@@ -262,6 +261,8 @@ int hk_fuse_op_create(struct hk_fuse_req *req)
 
     if (rc == 0)
         rc = hk_fuse_take_name(req, name);
+    if (rc == 0 && (in.flags & HK_O_ACCMODE) == HK_O_ACCMODE)
+        rc = -HK_EINVAL;
     if (rc == 0)
         rc = enter_dir(fuse, req->in.nodeid, &dir, &obj);
     if (rc < 0)

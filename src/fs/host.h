@@ -91,6 +91,8 @@ struct hk_fs_dir;
 /* The first member of an implementation's own root. */
 struct hk_fs_root {
     const struct hk_fs_ops *ops;
+    bool late_errors; /* closing a file may tell of a failed write, as on
+                         network file systems: flush does something */
 };
 
 struct hk_fs_time {

@@ -442,6 +442,30 @@ static void handles_belong_to_their_inode_and_kind(void **state)
     assert_int_equal(fuse_releasedir(&rig.c, 1, dir), 0);
 }
 
+static void closing_is_told_only_where_it_matters(void **state)
+{
+    struct hk_fuse_open_out open;
+    uint64_t a = look(1, "a");
+
+    assert_int_equal(fuse_open(&rig.c, a, HK_O_RDWR, &open), 0);
+    assert_int_not_equal(open.open_flags & HK_FOPEN_NOFLUSH, 0);
+    rig.host->base.late_errors = true;
+    assert_int_equal(fuse_open(&rig.c, a, HK_O_RDWR, &open), 0);
+    assert_int_equal(open.open_flags & HK_FOPEN_NOFLUSH, 0);
+    assert_int_equal(fuse_open(&rig.c, a, 0, &open), 0);
+    assert_int_not_equal(open.open_flags & HK_FOPEN_NOFLUSH, 0);
+}
+
+static void a_file_is_opened_for_something(void **state)
+{
+    struct hk_fuse_entry_out out;
+    struct hk_fuse_open_out open;
+
+    assert_int_equal(fuse_open(&rig.c, look(1, "a"), 3, &open), -HK_EINVAL);
+    assert_int_equal(fuse_create(&rig.c, 1, "n", 3, 0644, &out, &open),
+                     -HK_EINVAL);
+}
+
 static void the_end_of_a_session_closes_everything(void **state)
 {
     struct hk_fuse_open_out open;
@@ -660,6 +684,9 @@ static void a_share_without_a_host_works(void **state)
     assert_int_equal(fuse_lookup(&rig.c, 1, "b", &out), -HK_ENOENT);
     assert_int_equal(fuse_getattr(&rig.c, 1, &attr), 0);
     assert_int_equal(attr.mode, HK_S_IFDIR | 0755);
+    uint64_t file = fuse_walk(&rig.c, "vd/sub/kept");
+    for (uint32_t flags = 1; flags < 4; flags++)
+        assert_true(fuse_open(&rig.c, file, flags, &open) < 0);
     assert_int_equal(fuse_create(&rig.c, 1, "new", 2, 0644, &out, &open),
                      -HK_EACCES);
     assert_int_equal(fuse_mkdir(&rig.c, 1, "new", 0755, &out), -HK_EACCES);
@@ -812,6 +839,8 @@ static const struct CMUnitTest cases[] = {
     CASE(a_file_the_host_moved_is_found_when_looked_up),
     CASE(circles_made_by_the_host_end),
     CASE(handles_belong_to_their_inode_and_kind),
+    CASE(closing_is_told_only_where_it_matters),
+    CASE(a_file_is_opened_for_something),
     CASE(the_end_of_a_session_closes_everything),
     CASE(a_second_init_starts_afresh),
     CASE(nothing_is_served_before_init),

@@ -272,6 +272,20 @@ static bool has_xattrs(int fd)
            errno != EOPNOTSUPP;
 }
 
+/* Those whose files come from elsewhere may refuse written data late. */
+static bool has_late_errors(long type)
+{
+    static const uint32_t late[] = {
+        NFS_SUPER_MAGIC,  SMB_SUPER_MAGIC, CIFS_SUPER_MAGIC, SMB2_SUPER_MAGIC,
+        CEPH_SUPER_MAGIC, V9FS_MAGIC,      AFS_FS_MAGIC,     CODA_SUPER_MAGIC,
+        FUSE_SUPER_MAGIC, AFS_SUPER_MAGIC};
+
+    for (size_t i = 0; i < HK_COUNT(late); i++)
+        if ((uint32_t)type == late[i])
+            return true;
+    return false;
+}
+
 static int open_descriptors(struct hk_lx_root *root, const char *path,
                             struct hk_errmsg *err)
 {
@@ -292,6 +306,7 @@ static int open_descriptors(struct hk_lx_root *root, const char *path,
         return hk_err_set(err, rc < 0 ? rc : -errno,
                           "cannot look into %s to share it", path);
     root->dev = attr.dev;
+    root->base.late_errors = has_late_errors(st.f_type);
     root->is_proc = st.f_type == PROC_SUPER_MAGIC;
     root->xattrs = has_xattrs(root->fd);
     return 0;
