@@ -24,8 +24,8 @@ enum hk_control_kind {
                                `value` milliseconds */
     HK_CONTROL_STARTED = 3, /* from init: the workload runs; value = its pid */
     HK_CONTROL_FAILED = 4,  /* from init: the workload could not be started;
-                               value = Linux errno; a sentence goes to the
-                               kernel log */
+                               value = Linux errno or 0; a sentence went to its
+                               standard error and the kernel log */
     HK_CONTROL_STDIN_END = 5, /* to init: value 0; no more input will come */
 };
 

@@ -3,6 +3,7 @@
 
 #include "status.h"
 #include "streams.h"
+#include "wire/console.h"
 #include "wire/init_config.h"
 
 #include <errno.h>
@@ -55,6 +56,15 @@ void hk_complain(const char *text)
     hk_streams_complain(line);
 }
 
+/* The host need not look for the reason elsewhere: it was said. */
+static void report_failure(int error)
+{
+    const struct hk_control record = {HK_CONTROL_FAILED, (uint32_t)error};
+    int control = hk_streams_control();
+    if (control >= 0)
+        (void)!write(control, &record, sizeof(record));
+}
+
 _Noreturn void hk_fail(const char *text, const char *what, int error)
 {
     static bool failing;
@@ -69,6 +79,7 @@ _Noreturn void hk_fail(const char *text, const char *what, int error)
     failing = true;
     hk_streams_open(&hk_config);
     hk_complain(line);
+    report_failure(error);
     hk_end(&hk_config, HK_STATUS_SETUP);
 }
 

@@ -342,6 +342,14 @@ a_read_only_root_stays_as_it_is() {
     test ! -e "$root/tmp/x"
 }
 
+a_set_up_that_fails_says_so_once() {
+    need_root
+    mkdir -p "$f/vol"
+    run --read-only -v "$f/vol:/no/such/place" -- true
+    refused
+    grep -q /no/such/place "$f/err"
+}
+
 volumes_are_where_they_were_put() {
     need_root
     mkdir -p "$f/vol"
