@@ -92,7 +92,7 @@ struct hk_disk_config {
  * Opens an image and everything it refers to. Each error has one sentence
  * that names the file and a way out: the host's codes; -HK_EBADMSG damaged or
  * not of this format; -HK_ENOTSUP a feature of the format that is not
- * supported; -HK_EINVAL size not a multiple of 512 (raw); -HK_EBUSY someone
+ * supported; -HK_EINVAL less than a sector (raw); -HK_EBUSY someone
  * else has it open for writing, or has it open and we want to write;
  * -HK_EROFS a format that can only be read, and writing is wanted;
  * -HK_EPERM it refers to a file that may not be opened: other files that the

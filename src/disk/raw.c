@@ -113,12 +113,17 @@ static int measure(struct raw *raw, const struct hk_disk_config *config,
         rc = hk_os_file_size(raw->file, size);
     if (rc < 0)
         return hk_err_set(err, rc, "%s: %s", config->path, hk_err_text(rc));
-    if (!as_store && *size % SECTOR != 0)
+    if (!as_store && *size < SECTOR)
         return hk_err_set(err, -HK_EINVAL,
-                          "%s: %" PRIu64 " bytes are not a whole number of "
-                          "512-byte sectors; is it an image of another "
-                          "format?",
+                          "%s: %" PRIu64 " bytes are less than a sector of "
+                          "512; is it an image of another format?",
                           config->path, *size);
+    if (!as_store && *size % SECTOR != 0) {
+        HK_LOG_W("%s: the last %" PRIu64 " bytes are no whole sector of 512: "
+                 "the guest does not see them",
+                 config->path, *size % SECTOR);
+        *size -= *size % SECTOR;
+    }
     info.grows = as_store && !config->read_only && !id.is_block_device;
     (void)snprintf(info.id, sizeof(info.id), "%" PRIu64 "%" PRIu64 "%" PRIu64,
                    id.device, id.special, id.inode);

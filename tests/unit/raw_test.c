@@ -70,14 +70,25 @@ static void row061_a_read_only_open_needs_no_write_permission(void **state)
     hk_disk_close(disk);
 }
 
-static void a_file_of_odd_size_is_refused_with_a_hint(void **state)
+static void a_file_without_a_sector_is_refused_with_a_hint(void **state)
 {
     struct hk_errmsg err = {{0}};
     struct hk_disk *disk = NULL;
-    assert_int_equal(truncate(path, 1000), 0);
+    assert_int_equal(truncate(path, 511), 0);
     assert_int_equal(open_as(false, false, &disk, &err), -HK_EINVAL);
-    assert_non_null(strstr(err.text, "1000 bytes"));
+    assert_non_null(strstr(err.text, "511 bytes"));
     assert_non_null(strstr(err.text, "another format"));
+}
+
+static void bytes_after_the_last_whole_sector_are_left_out(void **state)
+{
+    assert_int_equal(truncate(path, 1000), 0);
+    struct hk_disk *disk = must_open(false, false);
+    char sector[512];
+    assert_int_equal(hk_disk_size(disk), 512);
+    assert_int_equal(hk_disk_read(disk, sector, 512, 0), 0);
+    assert_int_equal(hk_disk_read(disk, sector, 1, 512), -HK_EINVAL);
+    hk_disk_close(disk);
 }
 
 static void a_missing_file_and_a_directory_are_named(void **state)
@@ -216,7 +227,8 @@ static void a_file_that_got_shorter_is_an_error(void **state)
 static const struct CMUnitTest cases[] = {
     CASE(row061_the_size_is_that_of_the_file),
     CASE(row061_a_read_only_open_needs_no_write_permission),
-    CASE(a_file_of_odd_size_is_refused_with_a_hint),
+    CASE(a_file_without_a_sector_is_refused_with_a_hint),
+    CASE(bytes_after_the_last_whole_sector_are_left_out),
     CASE(a_missing_file_and_a_directory_are_named),
     CASE(two_writers_are_refused),
     CASE(many_readers_are_welcome_but_keep_a_writer_out),
