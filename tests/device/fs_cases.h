@@ -17,7 +17,7 @@
 /* ------------------------------------------------------------------ */
 /* The device                                                         */
 
-static void row108_the_device_has_a_tag_and_two_queues(void **state)
+static HK_UNUSED void row108_the_device_has_a_tag_and_two_queues(void **state)
 {
     char tag[36];
 
@@ -34,7 +34,7 @@ static void row108_the_device_has_a_tag_and_two_queues(void **state)
     assert_int_equal(gdrv_read(rig.g, GDRV_QUEUE_NUM_MAX), 0);
 }
 
-static void row108_a_tag_has_1_to_36_bytes(void **state)
+static HK_UNUSED void row108_a_tag_has_1_to_36_bytes(void **state)
 {
     static const char *const bad[] = {"",
                                       "1234567890123456789012345678901234567"};
@@ -53,7 +53,7 @@ static void row108_a_tag_has_1_to_36_bytes(void **state)
     assert_int_equal(gdrv_config(rig.g, 35, 1), '6');
 }
 
-static void row108_a_missing_directory_is_named(void **state)
+static HK_UNUSED void row108_a_missing_directory_is_named(void **state)
 {
     const struct hk_fs_root_config config = {.path = "/nowhere/at/all"};
     struct hk_errmsg err = {.text = ""};
@@ -63,7 +63,7 @@ static void row108_a_missing_directory_is_named(void **state)
     assert_non_null(strstr(err.text, "/nowhere/at/all"));
 }
 
-static void forgets_arrive_on_the_other_queue(void **state)
+static HK_UNUSED void forgets_arrive_on_the_other_queue(void **state)
 {
     const struct {
         struct hk_fuse_in_header head;
@@ -80,7 +80,7 @@ static void forgets_arrive_on_the_other_queue(void **state)
     assert_int_equal(fuse_getattr(&rig.c, f, &attr), -HK_ENOENT);
 }
 
-static void a_reset_closes_what_the_guest_had(void **state)
+static HK_UNUSED void a_reset_closes_what_the_guest_had(void **state)
 {
     put_file("share/f", "x");
     open_node(look(1, "f"), 0);
@@ -94,7 +94,7 @@ static void a_reset_closes_what_the_guest_had(void **state)
 }
 
 /* Each of many requests in flight gets its own answer. */
-static void many_requests_are_in_flight_at_once(void **state)
+static HK_UNUSED void many_requests_are_in_flight_at_once(void **state)
 {
     enum { COUNT = 400, LEN = 4096 };
     struct {
@@ -140,7 +140,7 @@ static void many_requests_are_in_flight_at_once(void **state)
 /* ------------------------------------------------------------------ */
 /* Attributes and listings                                            */
 
-static void row111_attributes_are_the_hosts(void **state)
+static HK_UNUSED void row111_attributes_are_the_hosts(void **state)
 {
     put_file("share/f", "12345");
     assert_int_equal(chmod(at("share/f"), 0640), 0);
@@ -163,7 +163,7 @@ static void row111_attributes_are_the_hosts(void **state)
     assert_int_equal(attr_of(1).mode, S_IFDIR | 0755);
 }
 
-static void row112_a_listing_equals_the_directory(void **state)
+static HK_UNUSED void row112_a_listing_equals_the_directory(void **state)
 {
     char *names;
 
@@ -181,7 +181,7 @@ static void row112_a_listing_equals_the_directory(void **state)
     free(names);
 }
 
-static void row112_small_buffers_give_the_same_names(void **state)
+static HK_UNUSED void row112_small_buffers_give_the_same_names(void **state)
 {
     char name[64];
     char *once, *pieces;
@@ -201,7 +201,7 @@ static void row112_small_buffers_give_the_same_names(void **state)
     assert_int_equal(hk_fuse_counts(rig.server).handles, 0);
 }
 
-static void row112_what_is_above_the_share_has_no_number(void **state)
+static HK_UNUSED void row112_what_is_above_the_share_has_no_number(void **state)
 {
     uint8_t bytes[512];
     uint64_t fh;
@@ -217,7 +217,8 @@ static void row112_what_is_above_the_share_has_no_number(void **state)
     }
 }
 
-static void row112_a_listing_goes_on_while_names_come_and_go(void **state)
+static HK_UNUSED void
+row112_a_listing_goes_on_while_names_come_and_go(void **state)
 {
     uint8_t bytes[1024];
     char name[64], seen[400] = {0};
@@ -261,7 +262,7 @@ static void row112_a_listing_goes_on_while_names_come_and_go(void **state)
     }
 }
 
-static void row112_a_removed_directory_lists_nothing(void **state)
+static HK_UNUSED void row112_a_removed_directory_lists_nothing(void **state)
 {
     uint8_t bytes[512];
     uint64_t fh;
@@ -282,7 +283,7 @@ static uint8_t pattern(uint64_t offset)
     return (uint8_t)(offset * 2654435761u >> 13);
 }
 
-static void row113_contents_are_equal_at_any_offset(void **state)
+static HK_UNUSED void row113_contents_are_equal_at_any_offset(void **state)
 {
     enum { SIZE = 300000 };
     static uint8_t bytes[SIZE], got[SIZE + 10];
@@ -310,14 +311,14 @@ static void row113_contents_are_equal_at_any_offset(void **state)
     assert_int_equal(fuse_read(&rig.c, f, fh, 0, got, 0), 0);
 }
 
-static void row113_a_directory_is_not_opened_as_a_file(void **state)
+static HK_UNUSED void row113_a_directory_is_not_opened_as_a_file(void **state)
 {
     struct hk_fuse_open_out open;
 
     assert_int_equal(fuse_open(&rig.c, 1, 0, &open), -HK_EISDIR);
 }
 
-static void row114_direct_and_synchronous_files(void **state)
+static HK_UNUSED void row114_direct_and_synchronous_files(void **state)
 {
     struct hk_fuse_open_out open;
 
@@ -332,7 +333,7 @@ static void row114_direct_and_synchronous_files(void **state)
     assert_int_equal(open.open_flags & HK_FOPEN_DIRECT_IO, 0);
 }
 
-static void row115_statfs_is_the_volumes(void **state)
+static HK_UNUSED void row115_statfs_is_the_volumes(void **state)
 {
     struct hk_fuse_statfs_out out;
     struct statvfs st;
@@ -349,7 +350,7 @@ static void row115_statfs_is_the_volumes(void **state)
     assert_true(out.bavail <= out.bfree);
 }
 
-static void row116_written_bytes_are_on_the_host(void **state)
+static HK_UNUSED void row116_written_bytes_are_on_the_host(void **state)
 {
     uint64_t fh, f = new_file(1, "f", 0644, "hello", &fh);
 
@@ -361,7 +362,8 @@ static void row116_written_bytes_are_on_the_host(void **state)
     assert_int_equal(fuse_write(&rig.c, f, fh, ~0ull, "x", 1, 2), -HK_EINVAL);
 }
 
-static void row116_create_keeps_what_is_there_unless_exclusive(void **state)
+static HK_UNUSED void
+row116_create_keeps_what_is_there_unless_exclusive(void **state)
 {
     struct hk_fuse_entry_out entry;
     struct hk_fuse_open_out open;
@@ -383,7 +385,7 @@ static void row116_create_keeps_what_is_there_unless_exclusive(void **state)
     assert_string_equal(get_file("share/f"), "");
 }
 
-static void row116_appended_bytes_go_to_the_end(void **state)
+static HK_UNUSED void row116_appended_bytes_go_to_the_end(void **state)
 {
     put_file("share/f", "12345");
     uint64_t f = look(1, "f"), fh = open_node(f, HK_O_WRONLY | HK_O_APPEND);
@@ -403,7 +405,7 @@ static void row116_appended_bytes_go_to_the_end(void **state)
     assert_string_equal(get_file("share/f"), "1x3456");
 }
 
-static void row127_a_megabyte_moves_in_one_request(void **state)
+static HK_UNUSED void row127_a_megabyte_moves_in_one_request(void **state)
 {
     enum { SIZE = 1 << 20 };
     uint8_t *bytes = malloc(SIZE), *got = malloc(SIZE);
@@ -422,7 +424,7 @@ static void row127_a_megabyte_moves_in_one_request(void **state)
 /* ------------------------------------------------------------------ */
 /* Names                                                              */
 
-static void row117_make_and_remove(void **state)
+static HK_UNUSED void row117_make_and_remove(void **state)
 {
     struct hk_fuse_entry_out out;
 
@@ -442,7 +444,7 @@ static void row117_make_and_remove(void **state)
     assert_int_equal(fuse_unlink(&rig.c, 1, "d"), -HK_ENOENT);
 }
 
-static void row117_an_open_file_outlives_its_name(void **state)
+static HK_UNUSED void row117_an_open_file_outlives_its_name(void **state)
 {
     char text[16] = {0};
     uint64_t fh, f = new_file(1, "f", 0644, "alive", &fh);
@@ -456,7 +458,7 @@ static void row117_an_open_file_outlives_its_name(void **state)
     assert_int_equal(attr_of(f).size, 2);
 }
 
-static void row118_rename_within_and_across(void **state)
+static HK_UNUSED void row118_rename_within_and_across(void **state)
 {
     struct hk_fuse_entry_out out;
     uint64_t a = new_file(1, "a", 0644, "a", NULL);
@@ -481,7 +483,7 @@ static void row118_rename_within_and_across(void **state)
     assert_int_equal(fuse_rename(&rig.c, 1, "d", 1, "d2", 3), -HK_EINVAL);
 }
 
-static void row119_size_and_times_are_set(void **state)
+static HK_UNUSED void row119_size_and_times_are_set(void **state)
 {
     struct hk_fuse_setattr_in in = {
         .valid = HK_FATTR_MTIME | HK_FATTR_ATIME,
@@ -513,7 +515,7 @@ static void row119_size_and_times_are_set(void **state)
     assert_int_equal(fuse_setattr(&rig.c, f, &in, &out), -HK_EFBIG);
 }
 
-static void row119_mode_and_owner_are_seen_again(void **state)
+static HK_UNUSED void row119_mode_and_owner_are_seen_again(void **state)
 {
     uint64_t f = new_file(1, "f", 0640, "x", NULL);
 
@@ -533,7 +535,7 @@ static void row119_mode_and_owner_are_seen_again(void **state)
     assert_int_equal(attr_of(look(1, "f")).mode, S_IFREG | 0755);
 }
 
-static void row119_a_write_by_a_user_drops_set_id(void **state)
+static HK_UNUSED void row119_a_write_by_a_user_drops_set_id(void **state)
 {
     uint64_t fh, f = new_file(1, "f", 0755, "x", &fh);
     struct hk_fuse_write_in in = {
@@ -546,7 +548,7 @@ static void row119_a_write_by_a_user_drops_set_id(void **state)
     assert_int_equal(attr_of(f).mode, S_IFREG | 0755);
 }
 
-static void row116_the_mode_of_new_things_is_the_guests(void **state)
+static HK_UNUSED void row116_the_mode_of_new_things_is_the_guests(void **state)
 {
     mode_t old = umask(077);
     struct hk_fuse_entry_out out;
@@ -559,7 +561,7 @@ static void row116_the_mode_of_new_things_is_the_guests(void **state)
     umask(old);
 }
 
-static void groups_of_directories_are_inherited(void **state)
+static HK_UNUSED void groups_of_directories_are_inherited(void **state)
 {
     struct hk_fuse_entry_out out;
 
@@ -580,7 +582,7 @@ static void groups_of_directories_are_inherited(void **state)
     assert_int_equal(attr_of(f).gid, 1000);
 }
 
-static void row120_flush_and_sync_succeed(void **state)
+static HK_UNUSED void row120_flush_and_sync_succeed(void **state)
 {
     uint64_t fh, dir, f = new_file(1, "f", 0644, "x", &fh);
     const struct hk_fuse_flush_in flush = {.fh = fh};
@@ -599,7 +601,7 @@ static void row120_flush_and_sync_succeed(void **state)
                      -HK_EBADF);
 }
 
-static void row121_seek_answers(void **state)
+static HK_UNUSED void row121_seek_answers(void **state)
 {
     uint64_t fh, f = new_file(1, "f", 0644, "data", &fh);
 
@@ -614,7 +616,7 @@ static void row121_seek_answers(void **state)
     assert_int_equal(fuse_lseek(&rig.c, f, fh, ~0ull, 0), -HK_EINVAL);
 }
 
-static void row122_fallocate_grows_and_punches(void **state)
+static HK_UNUSED void row122_fallocate_grows_and_punches(void **state)
 {
     char text[5000] = {0};
     uint64_t fh, f = new_file(1, "f", 0644, "data", &fh);
@@ -638,7 +640,7 @@ static void row122_fallocate_grows_and_punches(void **state)
                      -HK_EFBIG);
 }
 
-static void row123_links_round_trip(void **state)
+static HK_UNUSED void row123_links_round_trip(void **state)
 {
     struct hk_fuse_entry_out out;
     char target[4200], text[4200];
@@ -662,7 +664,7 @@ static void row123_links_round_trip(void **state)
     assert_int_equal(fuse_chown(&rig.c, look(1, "l"), 5, 5), 0);
 }
 
-static void row124_access_follows_the_mode(void **state)
+static HK_UNUSED void row124_access_follows_the_mode(void **state)
 {
     uint64_t f = new_file(1, "f", 0640, "x", NULL);
 
@@ -686,7 +688,7 @@ static void row124_access_follows_the_mode(void **state)
 /* ------------------------------------------------------------------ */
 /* What Windows lacks                                                 */
 
-static void row125_hard_links_are_one_file(void **state)
+static HK_UNUSED void row125_hard_links_are_one_file(void **state)
 {
     struct hk_fuse_entry_out out;
     uint64_t f = new_file(1, "f", 0644, "x", NULL);
@@ -700,7 +702,7 @@ static void row125_hard_links_are_one_file(void **state)
     assert_string_equal(text_of(look(1, "g")), "x");
 }
 
-static void row125_special_files_are_what_the_guest_made(void **state)
+static HK_UNUSED void row125_special_files_are_what_the_guest_made(void **state)
 {
     static const struct {
         const char *name;
@@ -741,7 +743,7 @@ static void row125_special_files_are_what_the_guest_made(void **state)
     assert_int_equal(fuse_mknod(&rig.c, 1, "d", 0170000, 0, &out), -HK_EINVAL);
 }
 
-static void row125_copies_are_made_on_the_host(void **state)
+static HK_UNUSED void row125_copies_are_made_on_the_host(void **state)
 {
     struct hk_fuse_copy_in in = {.len = 4, .off_in = 1, .off_out = 2};
     uint64_t a = new_file(1, "a", 0644, "abcdef", &in.fh_in);
@@ -764,7 +766,7 @@ static bool no_xattrs(uint64_t node)
     return fuse_setxattr(&rig.c, node, "user.probe", "x", 1, 0) == -HK_ENOTSUP;
 }
 
-static void row125_extended_attributes(void **state)
+static HK_UNUSED void row125_extended_attributes(void **state)
 {
     char text[64] = {0};
     uint64_t f = new_file(1, "f", 0644, "x", NULL);
@@ -788,7 +790,7 @@ static void row125_extended_attributes(void **state)
     assert_int_equal(fuse_getxattr(&rig.c, f, "user.a", text, 64), -HK_ENODATA);
 }
 
-static void long_attributes_are_refused(void **state)
+static HK_UNUSED void long_attributes_are_refused(void **state)
 {
     struct hk_fuse_setxattr_in in = {.size = 65537};
     char name[300];
@@ -814,7 +816,7 @@ static void long_attributes_are_refused(void **state)
     assert_int_equal(fuse_setxattr(&rig.c, f, "", "x", 1, 0), -HK_EINVAL);
 }
 
-static void our_own_records_are_hidden(void **state)
+static HK_UNUSED void our_own_records_are_hidden(void **state)
 {
     static const char name[] = HK_FS_OVERRIDE_XATTR;
     char text[256];
@@ -847,7 +849,7 @@ static void stop_changing(void)
     rig_again();
 }
 
-static void a_read_only_share_refuses_every_change(void **state)
+static HK_UNUSED void a_read_only_share_refuses_every_change(void **state)
 {
     struct hk_fuse_entry_out out;
     struct hk_fuse_open_out open;
@@ -894,7 +896,7 @@ static void a_read_only_share_refuses_every_change(void **state)
     assert_string_equal(get_file("share/f"), "kept");
 }
 
-static void a_read_only_share_is_read_without_a_trace(void **state)
+static HK_UNUSED void a_read_only_share_is_read_without_a_trace(void **state)
 {
     const struct timespec old[2] = {{1000, 0}, {2000, 0}};
 
@@ -913,7 +915,7 @@ static void a_read_only_share_is_read_without_a_trace(void **state)
 /* ------------------------------------------------------------------ */
 /* A hostile guest                                                    */
 
-static void hostile_names_reach_nothing(void **state)
+static HK_UNUSED void hostile_names_reach_nothing(void **state)
 {
     static const char *const names[] = {
         "..",          "../outside",   "../outside/secret", "/",
@@ -947,7 +949,7 @@ static void hostile_names_reach_nothing(void **state)
     assert_string_equal(get_file("outside/secret"), SECRET);
 }
 
-static void links_to_the_outside_are_only_text(void **state)
+static HK_UNUSED void links_to_the_outside_are_only_text(void **state)
 {
     static const char *const links[] = {"rel", "abs", "dir", "proc"};
     struct hk_fuse_entry_out out;
@@ -984,7 +986,7 @@ static void links_to_the_outside_are_only_text(void **state)
                      host_stat("outside/secret").st_mode & 0644);
 }
 
-static void special_files_of_the_host_are_not_opened(void **state)
+static HK_UNUSED void special_files_of_the_host_are_not_opened(void **state)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
     struct hk_fuse_open_out open;
@@ -1008,7 +1010,7 @@ static void special_files_of_the_host_are_not_opened(void **state)
     close(fd);
 }
 
-static void a_proc_file_system_is_not_read(void **state)
+static HK_UNUSED void a_proc_file_system_is_not_read(void **state)
 {
     const struct hk_fs_root_config config = {.path = "/proc/self"};
     const struct hk_fuse_config fuse_config = {0};
@@ -1046,7 +1048,7 @@ static void *mover(void *opaque)
 }
 
 /* What is found while the host moves things about is never the secret. */
-static void races_with_the_host_yield_nothing(void **state)
+static HK_UNUSED void races_with_the_host_yield_nothing(void **state)
 {
     struct hk_fuse_entry_out out;
     struct hk_fuse_open_out open;
@@ -1086,7 +1088,7 @@ static void races_with_the_host_yield_nothing(void **state)
     assert_string_equal(get_file("outside/secret"), SECRET);
 }
 
-static void truncated_messages_are_refused(void **state)
+static HK_UNUSED void truncated_messages_are_refused(void **state)
 {
     uint8_t message[200] = {0};
     struct hk_fuse_in_header head = {.nodeid = 1};
@@ -1113,7 +1115,7 @@ static void truncated_messages_are_refused(void **state)
 /* ------------------------------------------------------------------ */
 /* Few descriptors                                                    */
 
-static void a_large_tree_needs_few_descriptors(void **state)
+static HK_UNUSED void a_large_tree_needs_few_descriptors(void **state)
 {
     enum { DIRS = 20, FILES = 100 };
     struct rlimit old, low;
@@ -1146,7 +1148,7 @@ static void a_large_tree_needs_few_descriptors(void **state)
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
 }
 
-static void row128_the_host_layer_is_complete(void **state)
+static HK_UNUSED void row128_the_host_layer_is_complete(void **state)
 {
     const struct hk_fs_root_config config = {.path = at("share")};
     struct hk_fs_root *root;
@@ -1158,7 +1160,7 @@ static void row128_the_host_layer_is_complete(void **state)
     hk_fs_root_close(root);
 }
 
-static void row126_errors_are_linux_numbers(void **state)
+static HK_UNUSED void row126_errors_are_linux_numbers(void **state)
 {
     struct hk_fuse_entry_out out;
     char name[256];
