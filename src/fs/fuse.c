@@ -25,6 +25,7 @@ enum {
     DEFAULT_NODES = 2 << 20,
     LEAST_DESCRIPTORS = 32,
     MOST_DESCRIPTORS = 65536,
+    MOST_CACHED = 2048,
 };
 
 static int op_init(struct hk_fuse_req *req);
@@ -322,6 +323,7 @@ static void choose_limits(struct hk_fuse *fuse)
     if (limit < LEAST_DESCRIPTORS)
         limit = LEAST_DESCRIPTORS;
     fuse->descriptors = limit;
+    fuse->cached = limit / 4 < MOST_CACHED ? limit / 4 : MOST_CACHED;
     /* Some are always left for inodes, or nothing could be reached. */
     fuse->handles.max = limit - limit / 8 - 8;
 }

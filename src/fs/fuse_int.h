@@ -170,6 +170,7 @@ struct hk_fuse {
     struct hk_overlay *overlay;
     uint64_t root_dev;
     uint32_t descriptors; /* max_descriptors, made definite */
+    uint32_t cached;      /* of these, inodes kept open that nobody uses */
     atomic_bool ready;    /* INIT was seen */
     uv_mutex_t lock;      /* nodes and handles; never across a host call
                              that may block */

@@ -86,7 +86,8 @@ static uint32_t held(const struct hk_fuse *fuse)
 static bool evict(struct hk_fuse *fuse, uint32_t limit,
                   struct hk_fuse_trash *trash)
 {
-    while (held(fuse) >= limit && fuse->nodes.oldest != NULL)
+    while (fuse->nodes.oldest != NULL &&
+           (held(fuse) >= limit || fuse->nodes.loaded >= fuse->cached))
         hk_fuse_node_unload(fuse, fuse->nodes.oldest, trash);
     return held(fuse) < fuse->descriptors;
 }
