@@ -20,8 +20,7 @@ enum {
     MAX_WRITE = 1 << 20,
     MAX_PAGES = 256,
     MAX_BACKGROUND = 1024,
-    DEFAULT_ENTRY_MS = 5000,
-    DEFAULT_NEGATIVE_MS = 1000,
+    DEFAULT_VALID_MS = 1000,
     DEFAULT_NODES = 2 << 20,
     LEAST_DESCRIPTORS = 32,
     MOST_DESCRIPTORS = 65536,
@@ -313,9 +312,9 @@ static void choose_limits(struct hk_fuse *fuse)
     struct hk_fuse_config *config = &fuse->config;
     uint32_t limit = hk_fs_descriptor_limit() / 2;
 
-    config->entry_ms = or_default(config->entry_ms, DEFAULT_ENTRY_MS);
-    config->attr_ms = or_default(config->attr_ms, DEFAULT_ENTRY_MS);
-    config->negative_ms = or_default(config->negative_ms, DEFAULT_NEGATIVE_MS);
+    config->entry_ms = or_default(config->entry_ms, DEFAULT_VALID_MS);
+    config->attr_ms = or_default(config->attr_ms, DEFAULT_VALID_MS);
+    config->negative_ms = or_default(config->negative_ms, DEFAULT_VALID_MS);
     config->max_nodes = or_default(config->max_nodes, DEFAULT_NODES);
     if (limit > MOST_DESCRIPTORS)
         limit = MOST_DESCRIPTORS;

@@ -33,7 +33,7 @@ struct hk_fuse_config {
     bool writeback;
     /* How long the guest may believe what it was told, in milliseconds: that
      * a name is this file, its attributes, that a name does not exist. 0
-     * means the default: 5000, 5000, 1000. */
+     * means the default, a second each. */
     uint32_t entry_ms;
     uint32_t attr_ms;
     uint32_t negative_ms;

@@ -9,6 +9,7 @@ enum {
     MAY_EXEC = 1,
     MAY_WRITE = 2,
     BLOCK = 4096,
+    VIRTUAL_MS = 10000,
 };
 
 /* ------------------------------------------------------------------ */
@@ -63,11 +64,17 @@ void hk_fuse_fill_entry(struct hk_fuse *fuse, const struct hk_fuse_node *node,
                         const struct hk_fs_attr *attr,
                         struct hk_fuse_entry_out *out)
 {
+    uint32_t entry_ms = fuse->config.entry_ms, attr_ms = fuse->config.attr_ms;
+
+    /* They never change, and to start a program takes several lookups of its
+     * name, of which a one-shot file answers the first. */
+    if (node->is_virtual)
+        entry_ms = attr_ms = VIRTUAL_MS;
     memset(out, 0, sizeof(*out));
     out->nodeid = node->id;
     out->generation = node->id >> 32;
-    set_valid(fuse->config.entry_ms, &out->entry_valid, &out->entry_valid_nsec);
-    set_valid(fuse->config.attr_ms, &out->attr_valid, &out->attr_valid_nsec);
+    set_valid(entry_ms, &out->entry_valid, &out->entry_valid_nsec);
+    set_valid(attr_ms, &out->attr_valid, &out->attr_valid_nsec);
     hk_fuse_fill_attr(fuse, attr, &out->attr);
 }
 

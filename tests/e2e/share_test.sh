@@ -139,7 +139,7 @@ cat /v/file >/dev/null
 ls /v/late 2>/dev/null || :
 echo ready >/v/ready
 until [ -e /v/late ]; do sleep 1; done
-until [ "$(cat /v/file)" != before ]; do sleep 1; done
+until [ "$(cat /v/file)" = "after, and longer" ]; do sleep 1; done
 cat /v/file /v/late
 END
     echo before >"$shared/file"
