@@ -82,9 +82,7 @@ static int open_root(const struct hk_vm_share *share, struct hk_fs_root **out,
     if (share->host_path == NULL)
         return 0;
     int rc = hk_fs_root_open(&config, out, err);
-    return rc == 0
-               ? 0
-               : hk_err_prepend(err, rc, "%s cannot be shared", role_of(share));
+    return rc == 0 ? 0 : hk_err_prepend(err, rc, "%s", role_of(share));
 }
 
 static int make_share(struct hk_vm *vm, const struct hk_vm_share *share,
