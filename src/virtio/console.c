@@ -188,15 +188,13 @@ static int check(const struct hk_vcon_port_config *ports, uint32_t count)
     return 0;
 }
 
-static void init_vdev(struct vcon *vcon, struct hk_loop *loop,
-                      const struct hk_vcon_port_config *ports)
+static void init_vdev(struct vcon *vcon, struct hk_loop *loop)
 {
-    bool plain = vcon->count == 1 && ports[0].console && !has_name(&ports[0]);
     uint32_t room = vcon->count == 0 ? 1 : vcon->count;
     uint8_t config[CONFIG_LEN] = {0};
     struct hk_vdev_info info = {
-        .features = F_SIZE | F_EMERG_WRITE | (plain ? 0 : F_MULTIPORT),
-        .queue_count = plain ? 2 : 2 * room + 2,
+        .features = F_SIZE | F_EMERG_WRITE | F_MULTIPORT,
+        .queue_count = 2 * room + 2,
         .config_size = CONFIG_LEN,
         .config = config,
     };
@@ -240,7 +238,7 @@ int hk_vcon_create(struct hk_loop *loop,
         return rc != 0 ? rc : -HK_ENOMEM;
     }
     vcon->count = count;
-    init_vdev(vcon, loop, ports);
+    init_vdev(vcon, loop);
     for (uint32_t i = 0; i < count; i++)
         init_port(vcon, i, &ports[i]);
     for (uint32_t i = 0; i < count; i++)

@@ -3,11 +3,8 @@
  * (hvcN in a Linux guest) or a named byte stream (/dev/vportNpM, and by name
  * /dev/virtio-ports/NAME).
  *
- * A single console without a name is offered without MULTIPORT: a driver then
- * takes the window size from the configuration space, about whose order of
- * columns and rows all drivers agree.
- *
- * A driver without MULTIPORT has port 0 alone, as a console.
+ * A driver without MULTIPORT has port 0 alone, as a console. It is better with:
+ * only then does the guest say when it is ready for input.
  *
  * Home loop only.
  */

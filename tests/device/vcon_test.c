@@ -452,7 +452,6 @@ static void row041_without_multiport_the_size_is_configuration(void **state)
     rig.count = 1;
     remake(g);
     hk_port_memory_set_size(port_of(0), 80, 24);
-    assert_int_equal(gdrv_offered(g) & VCON_MULTIPORT, 0);
     gdrv_start(g, VCON_SIZE);
     assert_true(gdrv_take_interrupts(g, &status) > 0);
     assert_int_equal(status & 2, 2); /* told, though nothing has changed */
