@@ -84,9 +84,10 @@ static struct hk_port *add_fds(struct making *making, int in_fd, int out_fd,
     int rc = hk_port_open_fds(making->vm->machine.loop, in_fd, out_fd, flags,
                               &port, making->err);
     add_port(making, rc, port, name, console);
-    /* A guest that hears of an end writes no more. */
-    if (making->rc == 0)
-        making->port[making->count - 1].hides_end = out_fd >= 0;
+    if (making->rc == 0) {
+        making->port[making->count - 1].hides_end = in_fd < 0;
+        making->port[making->count - 1].goes_on = out_fd >= 0;
+    }
     return making->rc == 0 ? port : NULL;
 }
 
