@@ -12,6 +12,8 @@ struct memory_io {
     uint8_t *out;
     size_t out_len;
     size_t out_at;
+    size_t copied;
+    size_t lent;
 };
 
 enum { PIECE = 1000 };
@@ -35,6 +37,7 @@ static size_t m_read(void *io, void *to, size_t len)
     if (len > 0)
         memcpy(to, m->in + m->in_at, len);
     m->in_at += len;
+    m->copied += len;
     return len;
 }
 
@@ -47,6 +50,7 @@ static size_t m_write(void *io, const void *from, size_t len)
     if (len > 0)
         memcpy(m->out + m->out_at, from, len);
     m->out_at += len;
+    m->copied += len;
     return len;
 }
 
@@ -82,17 +86,23 @@ static size_t cut(uint8_t *base, size_t *at, size_t end, uint64_t len,
 static size_t m_read_iov(void *io, uint64_t len, struct hk_iov *iov, size_t max)
 {
     struct memory_io *m = io;
+    size_t before = m->in_at;
+    size_t count =
+        cut((uint8_t *)(uintptr_t)m->in, &m->in_at, m->in_len, len, iov, max);
 
-    return cut((uint8_t *)(uintptr_t)m->in, &m->in_at, m->in_len, len, iov,
-               max);
+    m->lent += m->in_at - before;
+    return count;
 }
 
 static size_t m_write_iov(void *io, uint64_t len, struct hk_iov *iov,
                           size_t max)
 {
     struct memory_io *m = io;
+    size_t before = m->out_at;
+    size_t count = cut(m->out, &m->out_at, m->out_len, len, iov, max);
 
-    return cut(m->out, &m->out_at, m->out_len, len, iov, max);
+    m->lent += m->out_at - before;
+    return count;
 }
 
 static void m_wrote(void *io, const struct hk_iov *iov, size_t count)
@@ -151,7 +161,7 @@ uint32_t fuse_send(struct fuse_client *c, const void *bytes, size_t len)
         /* Exact sizes let the address checker see one byte too many. */
         uint8_t *in = malloc(len + (len == 0));
         uint8_t *out = malloc(c->room + (c->room == 0));
-        struct memory_io io = {in, len, 0, out, c->room, 0};
+        struct memory_io io = {in, len, 0, out, c->room, 0, 0, 0};
 
         assert_non_null(in);
         assert_non_null(out);
@@ -160,6 +170,8 @@ uint32_t fuse_send(struct fuse_client *c, const void *bytes, size_t len)
         c->reply_len = hk_fuse_serve(c->fuse, &memory_ops, &io);
         assert_true(c->reply_len <= c->room);
         memcpy(c->reply, out, c->room);
+        c->copied = io.copied;
+        c->lent = io.lent;
         free(in);
         free(out);
     } else {

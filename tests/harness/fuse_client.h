@@ -29,6 +29,10 @@ struct fuse_client {
     uint8_t *reply;   /* its whole reply */
     uint32_t reply_len;
     uint32_t room; /* writable bytes offered, header included */
+    /* Of the last direct request: bytes copied, and bytes handed out where
+     * they lie. */
+    size_t copied;
+    size_t lent;
 };
 
 void fuse_client_direct(struct fuse_client *c, struct hk_fuse *fuse);

@@ -442,6 +442,26 @@ static void handles_belong_to_their_inode_and_kind(void **state)
     assert_int_equal(fuse_releasedir(&rig.c, 1, dir), 0);
 }
 
+static void row127_data_are_not_copied_on_the_way(void **state)
+{
+    enum { SIZE = 1 << 20 };
+    struct hk_fuse_entry_out out;
+    struct hk_fuse_open_out open;
+    uint8_t *bytes = malloc(SIZE);
+
+    memset(bytes, 'd', SIZE);
+    assert_int_equal(fuse_create(&rig.c, 1, "n", 2, 0644, &out, &open), 0);
+    assert_int_equal(fuse_write(&rig.c, out.nodeid, open.fh, 0, bytes, SIZE, 2),
+                     SIZE);
+    assert_int_equal(rig.c.lent, SIZE);
+    assert_true(rig.c.copied < 200); /* headers */
+    assert_int_equal(fuse_read(&rig.c, out.nodeid, open.fh, 0, bytes, SIZE),
+                     SIZE);
+    assert_int_equal(rig.c.lent, SIZE);
+    assert_true(rig.c.copied < 200);
+    free(bytes);
+}
+
 static void closing_is_told_only_where_it_matters(void **state)
 {
     struct hk_fuse_open_out open;
@@ -839,6 +859,7 @@ static const struct CMUnitTest cases[] = {
     CASE(a_file_the_host_moved_is_found_when_looked_up),
     CASE(circles_made_by_the_host_end),
     CASE(handles_belong_to_their_inode_and_kind),
+    CASE(row127_data_are_not_copied_on_the_way),
     CASE(closing_is_told_only_where_it_matters),
     CASE(a_file_is_opened_for_something),
     CASE(the_end_of_a_session_closes_everything),
