@@ -37,13 +37,6 @@ program() { # NAME: runs a whole program as a load
             /bin/true
         done
         echo $s' ;;
-    disk-read) set -- "$1" sh -c 'dd if=/dev/vda of=/dev/null bs=64k \
-        count=512 iflag=direct 2>/dev/null && echo read' ;;
-    disk-write) set -- "$1" sh -c 'dd if=/dev/zero of=/dev/vda bs=64k \
-        seek=512 count=512 oflag=direct conv=fsync 2>/dev/null &&
-        echo written' ;;
-    disk-small) set -- "$1" sh -c 'dd if=/dev/vda of=/dev/null bs=4k \
-        count=2000 iflag=direct 2>/dev/null && echo read' ;;
     perl) set -- "$1" /usr/bin/perl loads.pl ;;
     python) set -- "$1" /usr/bin/python3.11 -S -E -B loads.py ;;
     esac
@@ -56,9 +49,6 @@ if [ "$bench" = look ]; then
     sed -n '/^flags/p' /proc/cpuinfo
     dmesg
 elif [ "$bench" != boot ]; then
-    for module in /modules/*; do
-        [ -f "$module" ] && insmod "$module"
-    done
     for load in $(echo "$bench" | tr , ' '); do
         case $load in
         program:*) program "${load#program:}" ;;

@@ -4,6 +4,7 @@
  *   loads list                        "group name" of each load
  *   loads run NAME...                 runs loads
  *   loads time NAME COMMAND [ARG...]  runs a program as if it were a load
+ *   loads devices                     "name amount unit" of each device load
  *   loads tsc                         rate of the time stamp counter, in kHz
  *
  * Around a load two lines are printed, "@begin NAME" and "@end NAME", and
@@ -30,6 +31,7 @@ static const struct {
     {"integer", loads_integer}, {"memory", loads_memory},
     {"float", loads_float},     {"kernel", loads_kernel},
     {"threads", loads_thread},  {"code", loads_code},
+    {"device", loads_device},
 };
 
 enum { GROUPS = sizeof groups / sizeof *groups };
@@ -66,11 +68,20 @@ static const struct load *find(const char *name)
     return NULL;
 }
 
+/* Device loads are another table's, and not among them. */
 static int list(void)
 {
-    for (int i = 0; i < GROUPS; i++)
+    for (int i = 0; groups[i].loads != loads_device; i++)
         for (const struct load *l = groups[i].loads; l->name != NULL; l++)
             printf("%s %s\n", groups[i].name, l->name);
+    return 0;
+}
+
+static int list_devices(void)
+{
+    for (const struct load_amount *a = loads_device_amounts; a->name != NULL;
+         a++)
+        printf("%s %u %s\n", a->name, a->amount, a->unit);
     return 0;
 }
 
@@ -166,6 +177,8 @@ int main(int argc, char **argv)
     const char *verb = argc > 1 ? argv[1] : "";
     if (strcmp(verb, "list") == 0)
         return list();
+    if (strcmp(verb, "devices") == 0)
+        return list_devices();
     if (strcmp(verb, "run") == 0)
         return run(argv + 2);
     if (strcmp(verb, "time") == 0 && argc > 3)
@@ -174,7 +187,7 @@ int main(int argc, char **argv)
         return tsc();
     if (strcmp(verb, "nothing") == 0) /* what the exec load starts */
         return 0;
-    fprintf(stderr, "usage: loads list | run NAME... | time NAME COMMAND... | "
-                    "tsc\n");
+    fprintf(stderr, "usage: loads list | devices | run NAME... | "
+                    "time NAME COMMAND... | tsc\n");
     return 1;
 }

@@ -23,6 +23,16 @@ extern const struct load loads_float[];
 extern const struct load loads_kernel[];
 extern const struct load loads_thread[];
 extern const struct load loads_code[];
+extern const struct load loads_device[];
+
+/* How much work a device load is: rates are made of it. */
+struct load_amount {
+    const char *name;
+    unsigned amount;
+    const char *unit;
+};
+/* As loads_device, ended alike. */
+extern const struct load_amount loads_device_amounts[];
 
 /* Keeps the compiler from seeing through a call. */
 #define LOADS_OPAQUE __attribute__((noinline, noclone, noipa))
