@@ -25,7 +25,11 @@
 #include <termios.h>
 #include <unistd.h>
 
-enum { BUFFER = 32768 };
+enum {
+    BUFFER = 32768,
+    TTY_TRIES = 1000, /* ten seconds in all */
+    TTY_PAUSE_US = 10000,
+};
 
 struct relay {
     int from, to;
@@ -74,13 +78,28 @@ static void make_pipe(int number)
     (void)fcntl(ours, F_SETFL, O_NONBLOCK);
 }
 
+/* The node of a virtio console is there before the console behind it, which
+ * the kernel announces to nobody. Its port is the device's first, so that it
+ * is there once a later port has its name; the patience is for devices with
+ * no other port. */
+static int open_patiently(const char *path)
+{
+    for (int i = 0; i < TTY_TRIES; i++) {
+        int fd = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
+        if (fd >= 0 || (errno != ENODEV && errno != ENXIO && errno != ENOENT))
+            return fd;
+        (void)usleep(TTY_PAUSE_US);
+    }
+    return -1;
+}
+
 static void open_tty(const struct hk_config *config)
 {
     char path[64];
     const char *name = config->console != NULL ? config->console : "console";
 
     hk_join(path, sizeof(path), "/dev/", name, NULL);
-    tty = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    tty = open_patiently(path);
     if (tty < 0)
         hk_fail("cannot open the terminal ", path, errno);
     (void)setsid();
@@ -96,9 +115,9 @@ void hk_streams_open(const struct hk_config *config)
         return;
     is_open = true;
     null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    hk_ports_open(wishes, WISHES, config->flags);
     if ((config->flags & HK_CFG_TTY) != 0)
         open_tty(config);
-    hk_ports_open(wishes, WISHES, config->flags);
     control = wishes[3].fd;
     for (int i = 0; i < HK_STREAMS; i++) {
         relay[i].port = wishes[i].fd;
