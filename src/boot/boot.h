@@ -36,6 +36,9 @@ struct hk_boot_config {
     const char *cmdline;        /* NULL for empty; complete as it is */
     bool cmdline_devices; /* but for virtio_mmio.device=, which is to be added
                              for a kernel that cannot read ACPI */
+    /* Names of drivers that the kernel must have built in, ended by NULL; or
+     * NULL. Words that such a driver's code holds. */
+    const char *const *drivers;
     struct hk_boot_machine machine;
 };
 
@@ -52,7 +55,8 @@ struct hk_boot_info {
  * Errors, each with a sentence that names the file and a way out: the host's
  * for files that cannot be read; those of hk_image_parse; -HK_ENOSPC kernel
  * or initrd do not fit into RAM; -HK_E2BIG command line too long; -HK_EINVAL
- * unprintable command line, machine that cannot be described; -HK_ENOMEM.
+ * unprintable command line, machine that cannot be described; -HK_ENOTSUP a
+ * driver is not built in; -HK_ENOMEM.
  */
 int hk_boot_load(const struct hk_boot_config *config, struct hk_boot_info *info,
                  struct hk_errmsg *err) HK_MUST_CHECK;

@@ -242,6 +242,20 @@ static int plan_tables(const struct hk_boot_config *config, struct plan *plan,
     return 0;
 }
 
+static int check_drivers(const struct hk_boot_config *config,
+                         const struct plan *plan, struct hk_errmsg *err)
+{
+    for (size_t i = 0; config->drivers && config->drivers[i]; i++) {
+        if (!hk_image_has(&plan->image, config->drivers[i]))
+            return hk_err_set(err, -HK_ENOTSUP,
+                              "%s has no %s built in, and a kernel file brings "
+                              "no modules; 'husk kernel import' makes a kernel "
+                              "folder of the package that it came in",
+                              plan->kernel.name, config->drivers[i]);
+    }
+    return 0;
+}
+
 static int make_plan(const struct hk_boot_config *config, struct plan *plan,
                      struct hk_errmsg *err)
 {
@@ -249,6 +263,8 @@ static int make_plan(const struct hk_boot_config *config, struct plan *plan,
     int rc = hk_e820_build(config->gmem, &plan->map, err);
     if (rc == 0)
         rc = plan_kernel(config, plan, err);
+    if (rc == 0)
+        rc = check_drivers(config, plan, err);
     if (rc == 0)
         rc = check_fit(config, plan, err);
     if (rc == 0)

@@ -253,6 +253,19 @@ static struct hk_boot_machine describe(const struct hk_machine *m)
     };
 }
 
+/* What a VM with our init cannot do without, by words in the drivers. */
+static const char *const *drivers_for(const struct hk_vm_config *config,
+                                      const struct hk_loading *loading)
+{
+    static const char *const consoles[] = {"virtio_console", NULL};
+    static const char *const consoles_shares[] = {"virtio_console", "virtiofs",
+                                                  NULL};
+    if (!loading->has_init || loading->kernel.kind != HK_KERNEL_FILE ||
+        loading->format == HK_IMAGE_RAW)
+        return NULL;
+    return config->parts->share_count > 0 ? consoles_shares : consoles;
+}
+
 static struct hk_boot_config describe_boot(const struct hk_machine *m,
                                            const struct hk_vm_config *config,
                                            const struct hk_loading *loading)
@@ -268,6 +281,7 @@ static struct hk_boot_config describe_boot(const struct hk_machine *m,
         .raw_entry = kernel->entry,
         .initrd = {.path = config->initrd},
         .cmdline_devices = config->cmdline_additions,
+        .drivers = drivers_for(config, loading),
         .machine = describe(m),
     };
     if (loading->has_init && loading->file_count == 0)

@@ -95,6 +95,15 @@ a_bad_root_is_125_with_one_sentence() {
     grep -q root "$f/err"
 }
 
+a_kernel_without_drivers_is_125_with_one_sentence() {
+    need_root
+    image=$run_cache/kernels/cloud/vmlinuz
+    [ -f "$image" ] || tap_skip "no cloud kernel in the cache"
+    run --kernel "$image" -- true
+    refused
+    grep -q "husk kernel import" "$f/err"
+}
+
 a_bad_volume_is_125_with_one_sentence() {
     need_root
     run -v "$f/nothing:/mnt" -- true

@@ -361,6 +361,18 @@ static void devices_are_not_named_unasked(void **state)
     assert_string_equal(line_with_devices(&c), "console=ttyS0");
 }
 
+static void refuses_a_kernel_without_a_driver(void **state)
+{
+    struct hk_boot_config c = config();
+    static const char *const drivers[] = {"husk_one", "husk_two", NULL};
+    c.drivers = drivers;
+    refuses(&c, -HK_ENOTSUP, "no husk_one built in");
+    memcpy(kernel.bytes + kernel.size - 8, "husk_one", 8);
+    refuses(&c, -HK_ENOTSUP, "no husk_two built in");
+    c.drivers = &drivers[2];
+    (void)load(&c);
+}
+
 static void refuses_impossible_machines(void **state)
 {
     struct hk_boot_config c = config();
@@ -508,6 +520,7 @@ static const struct CMUnitTest cases[] = {
     CASE(a_kernel_without_acpi_is_told_of_devices),
     CASE(a_kernel_with_acpi_finds_devices_itself),
     CASE(devices_are_not_named_unasked),
+    CASE(refuses_a_kernel_without_a_driver),
     CASE(refuses_impossible_machines),
     CASE(the_largest_machine_keeps_its_tables_apart),
     CASE(a_flat_image_is_loaded_where_it_is_told),
