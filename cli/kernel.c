@@ -20,7 +20,8 @@ static int help(void)
          "kernel becomes the default of 'husk run'.\n"
          "list shows the kernels that there are; * marks the default.\n"
          "\n"
-         "Kernels are kept in $XDG_DATA_HOME/husk/kernels.");
+         "Kernels are kept in $XDG_DATA_HOME/husk/kernels; those of the whole\n"
+         "host in husk/kernels of the folders in $XDG_DATA_DIRS.");
     return CLI_OK;
 }
 

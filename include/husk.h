@@ -139,9 +139,10 @@ HUSK_API int husk_kernel_import(const char *source, const char *folder,
 
 /*
  * The kernel used when none is given: HUSK_KERNEL, an installed libkrunfw,
- * then the folder "default" below $XDG_DATA_HOME/husk/kernels and
- * /usr/share/husk/kernels. Its name; -ENAMETOOLONG when it does not fit into
- * `size`; -ENOENT and a sentence when there is none.
+ * then the folder "default" below husk/kernels of $XDG_DATA_HOME and of the
+ * folders in $XDG_DATA_DIRS (/usr/local/share and /usr/share). Its name;
+ * -ENAMETOOLONG when it does not fit into `size`; -ENOENT and a sentence when
+ * there is none.
  */
 HUSK_API int husk_kernel_default(char *path, size_t size, char *why,
                                  size_t why_size);

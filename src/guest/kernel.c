@@ -12,7 +12,7 @@
 
 enum { PATH_ROOM = 4096 };
 
-#define SYSTEM_KERNELS "/usr/share/husk/kernels"
+#define SYSTEM_DATA "/usr/local/share:/usr/share"
 #define DEFAULT_NAME "default"
 
 static const char *get_env(const char *name)
@@ -66,15 +66,41 @@ int hk_kernel_folder_path(const char *name, char *path, size_t size,
     return put_path(path, size, folder, name, err);
 }
 
+/* The next place of the system's kernels after those that *dirs has given
+ * (XDG base directories: XDG_DATA_DIRS). False at the end. */
+static bool next_system_kernels(const char **dirs, char *path, size_t size)
+{
+    while (**dirs != '\0') {
+        size_t len = strcspn(*dirs, ":");
+        int n = snprintf(path, size, "%.*s/husk/kernels", (int)len, *dirs);
+        bool is_absolute = (*dirs)[0] == '/';
+        *dirs += len + ((*dirs)[len] == ':');
+        if (is_absolute && n >= 0 && (size_t)n < size)
+            return true;
+    }
+    return false;
+}
+
+static const char *system_data(void)
+{
+    const char *dirs = get_env("XDG_DATA_DIRS");
+    return dirs != NULL ? dirs : SYSTEM_DATA;
+}
+
 /* A folder of that name among the user's kernels, then the system's. */
 static int find_folder(const char *name, char *path, size_t size)
 {
+    char place[PATH_ROOM];
+    const char *dirs = system_data();
+
     if (hk_kernel_folder_path(name, path, size, NULL) == 0 &&
         hk_kernel_folder_is(path))
         return 0;
-    if (put_path(path, size, SYSTEM_KERNELS "/", name, NULL) == 0 &&
-        hk_kernel_folder_is(path))
-        return 0;
+    while (next_system_kernels(&dirs, place, sizeof(place))) {
+        int n = snprintf(path, size, "%s/%s", place, name);
+        if (n >= 0 && (size_t)n < size && hk_kernel_folder_is(path))
+            return 0;
+    }
     return -HK_ENOENT;
 }
 
@@ -216,15 +242,18 @@ static int list_one(void *opaque, const char *name)
 
 int hk_kernel_list(int (*fn)(void *opaque, const char *path), void *opaque)
 {
-    char user[PATH_ROOM];
-    struct listing l = {.folder = user, .fn = fn, .opaque = opaque};
+    char place[PATH_ROOM];
+    const char *dirs = system_data();
+    struct listing l = {.folder = place, .fn = fn, .opaque = opaque};
     int rc = 0;
 
-    if (user_kernels(user, sizeof(user), NULL) == 0 &&
-        hk_os_kind_of(user) == HK_OS_FOLDER)
-        rc = hk_os_folder_list(user, list_one, &l, NULL);
-    l.folder = SYSTEM_KERNELS;
-    if (rc == 0 && hk_os_kind_of(l.folder) == HK_OS_FOLDER)
-        rc = hk_os_folder_list(l.folder, list_one, &l, NULL);
+    bool is_there = user_kernels(place, sizeof(place), NULL) == 0;
+    if (!is_there)
+        is_there = next_system_kernels(&dirs, place, sizeof(place));
+    while (rc == 0 && is_there) {
+        if (hk_os_kind_of(place) == HK_OS_FOLDER)
+            rc = hk_os_folder_list(place, list_one, &l, NULL);
+        is_there = next_system_kernels(&dirs, place, sizeof(place));
+    }
     return rc;
 }

@@ -6,7 +6,8 @@ set -eu
 kernels=${XDG_CACHE_HOME:-$HOME/.cache}/husk/kernels
 unset HUSK_KERNEL
 XDG_DATA_HOME=$tap_folder/data
-export XDG_DATA_HOME
+XDG_DATA_DIRS=$tap_folder/system
+export XDG_DATA_HOME XDG_DATA_DIRS
 
 fails() { # WORDS-OF-THE-REASON ARGUMENT...
     words=$1

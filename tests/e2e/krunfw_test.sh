@@ -7,7 +7,8 @@ set -eu
 . "$(dirname "$0")/run.sh"
 unset HUSK_KERNEL
 XDG_DATA_HOME=$tap_folder/data
-export XDG_DATA_HOME
+XDG_DATA_DIRS=$tap_folder/system
+export XDG_DATA_HOME XDG_DATA_DIRS
 
 need_krunfw() {
     FAKE_KRUNFW=$(ls -d "$run_cache"/kernels/tuned-*/vmlinux 2>/dev/null |
