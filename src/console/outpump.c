@@ -36,7 +36,10 @@ static void give_in(struct hk_outpump *pump, int code)
     pump->count = 0;
     if (code == -HK_ECANCELED)
         return;
-    HK_LOG_W("output is lost from here on: %s", hk_err_text(code));
+    if (code == -HK_EPIPE) /* whoever read has seen enough */
+        HK_LOG_I("nobody reads the output any more");
+    else
+        HK_LOG_W("output is lost from here on: %s", hk_err_text(code));
     pump->owner.broken(pump->owner.opaque);
 }
 

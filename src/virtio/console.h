@@ -38,7 +38,8 @@ struct hk_vcon_port_config {
      * file, and would wait for ever in a write. `goes_on`, for both
      * directions: the side closes for a moment again and again, so that
      * readers find the end and writers go on; it stays closed when the output
-     * breaks too. `hides_end`, for output only: nothing. A console hears
+     * breaks too. `hides_end`, for output only: nothing; with `goes_on` as
+     * well, that the side closes when the output breaks. A console hears
      * nothing either.
      */
     bool goes_on;

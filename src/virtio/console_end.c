@@ -12,8 +12,9 @@
  *      input ended  50 ms    1 s, 2 s ... 8 s
  *
  * as long as the guest has the port open. A reader meets the end in a closed
- * time, a writer is held up for no longer than one. When the output breaks as
- * well, nobody is left on the host's side, and it stays closed.
+ * time, a writer is held up for no longer than one. When the output breaks and
+ * no input is to come (it ended, or there never was any), nobody is left on
+ * the host's side, and it stays closed: a guest that polls sees a hang-up.
  */
 #include "virtio/console_int.h"
 
@@ -85,8 +86,9 @@ void vcon_end_broken(struct vcon_port *p)
     if (!p->goes_on)
         return;
     p->goes_on = false;
+    p->is_deserted = !p->console && (p->ended || p->hides_end);
     stop_blinking(p);
-    if (p->ended && !p->hides_end)
+    if (p->is_deserted)
         tell(p, false);
 }
 
@@ -105,5 +107,5 @@ void vcon_end_opened(struct vcon_port *p)
 void vcon_end_reset(struct vcon_port *p)
 {
     stop_blinking(p);
-    p->is_open = !p->ended || p->hides_end || p->goes_on;
+    p->is_open = !p->is_deserted && (!p->ended || p->hides_end || p->goes_on);
 }

@@ -43,11 +43,12 @@ struct vcon_port {
     bool hides_end;
     bool goes_on;
 
-    bool ended;      /* no more input will come; the guest has all of it */
-    bool is_open;    /* what the guest was told, or will be */
-    bool guest_open; /* somebody in the guest reads */
-    bool is_ready;   /* the guest has made its side of the port */
-    uint32_t sends;  /* VCON_SEND_* */
+    bool ended;       /* no more input will come; the guest has all of it */
+    bool is_deserted; /* ... and the output broke: nobody is left */
+    bool is_open;     /* what the guest was told, or will be */
+    bool guest_open;  /* somebody in the guest reads */
+    bool is_ready;    /* the guest has made its side of the port */
+    uint32_t sends;   /* VCON_SEND_* */
     uint16_t columns, rows; /* 0: not known */
 
     struct hk_chain *tx;   /* output that the port did not take yet ... */

@@ -250,6 +250,19 @@ static void a_port_whose_output_broke_first_ends_for_good(void **state)
     expect_silence(g);
 }
 
+static void a_port_of_output_only_closes_when_it_breaks(void **state)
+{
+    struct gdrv *g = *state;
+
+    rig.ports[1].hides_end = true;
+    start_with_port_that_goes_on(g);
+    hk_port_memory_end(port_of(1));
+    expect_silence(g);
+    hk_port_memory_break(port_of(1), -HK_EPIPE);
+    expect(g, 1, PORT_OPEN, 0);
+    expect_silence(g);
+}
+
 static void messages_wait_for_buffers(void **state)
 {
     struct gdrv *g = *state;
@@ -346,6 +359,7 @@ static const struct CMUnitTest cases[] = {
     CASE(a_port_may_hide_the_end),
     CASE(a_port_that_goes_on_closes_only_for_a_moment),
     CASE(a_port_that_goes_on_closes_when_its_output_breaks),
+    CASE(a_port_of_output_only_closes_when_it_breaks),
     CASE(a_port_whose_output_broke_first_ends_for_good),
     CASE(messages_wait_for_buffers),
     CASE(messages_that_make_no_sense_are_ignored),

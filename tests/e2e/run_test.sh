@@ -204,9 +204,15 @@ both_outputs_in_bulk_are_intact() {
 
 a_reader_that_leaves_ends_the_command() {
     need_root
-    "$HUSK" run --timeout "$run_limit" "$root" -- yes 2>"$f/err" |
-        head -n 2 >"$f/out"
+    {
+        status=0
+        "$HUSK" run --timeout "$run_limit" "$root" -- yes 2>"$f/err" ||
+            status=$?
+        echo $status >"$f/status"
+    } | head -n 2 >"$f/out"
     says "$(printf 'y\ny')"
+    test "$(cat "$f/status")" = 141 # it died of SIGPIPE, as on the host
+    silent
 }
 
 # ---------------------------------------------------------------------
