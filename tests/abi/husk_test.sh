@@ -72,7 +72,7 @@ int main(void)
 USER
     cd "$tap_folder"
     "${CC:-cc}" -I "$HUSK_SOURCE/include" user.c "$HUSK_LIBRARY" -o user \
-        -luv -larchive -lpthread -lm
+        -luv -larchive -lzstd -lz -lpthread -lm
     HUSK_KERNEL=/no/such/kernel ./user
 }
 
