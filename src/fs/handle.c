@@ -162,11 +162,16 @@ int hk_fuse_handle_release(struct hk_fuse *fuse, uint64_t id, uint64_t nodeid,
 
 void hk_fuse_handles_reset(struct hk_fuse *fuse)
 {
-    for (uint32_t i = 0; i < fuse->handles.size; i++) {
-        struct hk_fuse_handle *handle;
+    bool more = true;
+
+    /* The table may grow meanwhile: a request may still open something. */
+    for (uint32_t i = 0; more; i++) {
+        struct hk_fuse_handle *handle = NULL;
 
         uv_mutex_lock(&fuse->lock);
-        handle = fuse->handles.slots[i];
+        more = i < fuse->handles.size;
+        if (more)
+            handle = fuse->handles.slots[i];
         if (handle != NULL)
             forget_number(&fuse->handles, i);
         uv_mutex_unlock(&fuse->lock);
